@@ -1,0 +1,6 @@
+//! The words of the product: verdicts, reports, rules, submissions. Plain data and pure functions.
+
+pub mod engine;
+pub mod report;
+pub mod rule;
+pub mod verdict;
