@@ -1,0 +1,178 @@
+//! Every route of the API, once.
+//!
+//! Routers, the 501 answers, the 405/404 fallback, `template.yaml` (checked by the template tests) and
+//! the README's list are made from this table. What always holds: each route is also answered under
+//! [`LEGACY_PREFIX`] (contract §0.2), and a path parameter has the same name wherever it stands.
+
+/// Deployed clients have base URLs that end in this prefix (contract §0.2).
+pub const LEGACY_PREFIX: &str = "/metascan_rest";
+
+/// The HTTP functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Login, users, roles, directories.
+    Auth,
+    /// Everything that brings files in, or stops them.
+    Upload,
+    /// Everything that reads results.
+    Results,
+    /// Configuration, engines, YARA, licence, statistics, health.
+    Admin,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// HTTP verb.
+    pub method: &'static str,
+    /// Path with `{parameters}`, without the legacy prefix.
+    pub path: &'static str,
+    /// The function that answers it.
+    pub function: Function,
+    /// `false`: answers 501 `{"err":"Not implemented"}` until later work fills it.
+    pub ready: bool,
+}
+
+macro_rules! routes {
+    ($($function:ident $state:ident $method:ident $path:literal)*) => {
+        /// The table.
+        pub const ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method), path: $path, function: Function::$function, ready: routes!(@ $state),
+        },)*];
+    };
+    (@ ready) => { true };
+    (@ later) => { false };
+}
+
+routes! {
+    Auth ready POST "/login"
+    Auth ready POST "/logout"
+    Auth later POST "/user/changepassword"
+    Auth later GET "/admin/user"
+    Auth later POST "/admin/user"
+    Auth later GET "/admin/user/{id}"
+    Auth later PUT "/admin/user/{id}"
+    Auth later DELETE "/admin/user/{id}"
+    Auth later GET "/admin/role"
+    Auth later POST "/admin/role"
+    Auth later GET "/admin/role/{id}"
+    Auth later PUT "/admin/role/{id}"
+    Auth later DELETE "/admin/role/{id}"
+    Auth later GET "/admin/userdirectory"
+    Auth later POST "/admin/userdirectory"
+    Auth later GET "/admin/userdirectory/{id}"
+    Auth later PUT "/admin/userdirectory/{id}"
+    Auth later DELETE "/admin/userdirectory/{id}"
+
+    Upload ready POST "/file"
+    Upload ready POST "/file/presign"
+    Upload later POST "/file/sync"
+    Upload later POST "/file/{data_id}/cancel"
+    Upload later POST "/file/batch"
+    Upload later POST "/file/batch/{batch_id}/close"
+    Upload later POST "/file/batch/{batch_id}/close/callback"
+    Upload later POST "/file/batch/{batch_id}/cancel"
+    Upload later POST "/file/multipart"
+    Upload later POST "/file/multipart/{data_id}"
+    Upload later GET "/file/multipart/{data_id}"
+    Upload later DELETE "/file/multipart/{data_id}"
+
+    Results ready GET "/"
+    Results ready GET "/limits"
+    Results ready GET "/file/rules"
+    Results ready GET "/file/{data_id}"
+    Results ready GET "/process/{data_id}"
+    Results ready GET "/hash/{hash}"
+    Results ready GET "/archive/{data_id}"
+    Results later POST "/hash"
+    Results later GET "/file/converted/{data_id}"
+    Results later GET "/file/webhook/{data_id}"
+    Results later GET "/file/batch/{batch_id}"
+    Results later GET "/file/batch/{batch_id}/certificate"
+
+    Admin ready GET "/version"
+    Admin ready GET "/readyz"
+    Admin ready GET "/stat/engines"
+    Admin ready GET "/stat/nodes"
+    Admin later POST "/admin/import"
+    Admin later GET "/admin/export"
+    Admin later GET "/admin/license"
+    Admin later POST "/admin/license"
+    Admin later POST "/admin/license/activation"
+    Admin later GET "/admin/config/auditlog"
+    Admin later PUT "/admin/config/auditlog"
+    Admin later GET "/admin/config/quarantine"
+    Admin later PUT "/admin/config/quarantine"
+    Admin later GET "/admin/config/scanhistory"
+    Admin later PUT "/admin/config/scanhistory"
+    Admin later GET "/admin/config/sanitize"
+    Admin later PUT "/admin/config/sanitize"
+    Admin later GET "/admin/config/session"
+    Admin later PUT "/admin/config/session"
+    Admin later GET "/admin/config/update"
+    Admin later PUT "/admin/config/update"
+    Admin later GET "/admin/config/skip"
+    Admin later PUT "/admin/config/skip"
+    Admin later GET "/admin/config/webhook"
+    Admin later PUT "/admin/config/webhook"
+    Admin later GET "/admin/config/scan"
+    Admin later PUT "/admin/config/scan"
+    Admin later GET "/admin/config/healthcheck"
+    Admin later PUT "/admin/config/healthcheck"
+    Admin later GET "/admin/config/yara/sources"
+    Admin later PUT "/admin/config/yara/sources"
+    Admin later GET "/yara/package"
+    Admin later PUT "/yara/generate"
+    Admin later POST "/yara/generate"
+    Admin later POST "/admin/engine/{engine_id}/enable"
+    Admin later POST "/admin/engine/{engine_id}/disable"
+    Admin later POST "/admin/engine/{engine_id}/pin"
+    Admin later POST "/admin/engine/{engine_id}/unpin"
+}
+
+/// The routes of one function.
+pub fn of(function: Function) -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(move |route| route.function == function)
+}
+
+/// Verbs that some function answers on this concrete path (without the legacy prefix); empty for an unknown path.
+///
+/// A literal segment beats a parameter, as in API Gateway and axum: `/file/rules` is not `/file/{data_id}`.
+pub fn verbs_of(path: &str) -> Vec<&'static str> {
+    let path = path.strip_prefix(LEGACY_PREFIX).filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path);
+    let wanted: Vec<&str> = segments(path).collect();
+    ROUTES.iter().filter(|route| matches(route.path, &wanted)).map(|route| route.method).collect()
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.trim_matches('/').split('/')
+}
+
+fn matches(pattern: &str, wanted: &[&str]) -> bool {
+    let mut parts = segments(pattern);
+    wanted.iter().all(|segment| parts.next().is_some_and(|part| part == *segment || (part.starts_with('{') && !segment.is_empty())))
+        && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_route_stands_twice() {
+        for (n, route) in ROUTES.iter().enumerate() {
+            let twins = ROUTES.iter().skip(n + 1).filter(|other| other.method == route.method && other.path == route.path);
+            assert_eq!(twins.count(), 0, "{} {}", route.method, route.path);
+        }
+    }
+
+    #[test]
+    fn verbs_of_known_and_unknown_paths() {
+        assert_eq!(verbs_of("/login"), ["POST"]);
+        assert_eq!(verbs_of("/metascan_rest/login"), ["POST"]);
+        assert!(verbs_of("/file/0123").contains(&"GET"));
+        assert!(verbs_of("/nowhere").is_empty());
+        assert!(verbs_of("/file/a/b/c/d").is_empty());
+        assert_eq!(verbs_of("/"), ["GET"]);
+    }
+}
