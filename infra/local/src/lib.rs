@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The local host: the same template, hosted in one process.
+
+pub mod template;
