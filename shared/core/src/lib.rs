@@ -2,4 +2,15 @@
 //!
 //! Dependencies point one way: functions → `portcullis-engines` → this crate.
 
+pub mod auth;
+pub mod aws;
+pub mod batch;
+pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod error;
+pub mod http;
+pub mod rules;
+pub mod store;
+pub mod telemetry;
+pub mod wire;

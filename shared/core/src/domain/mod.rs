@@ -1,6 +1,9 @@
 //! The words of the product: verdicts, reports, rules, submissions. Plain data and pure functions.
 
 pub mod engine;
+pub mod id;
+pub mod name;
 pub mod report;
 pub mod rule;
+pub mod submission;
 pub mod verdict;

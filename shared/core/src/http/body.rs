@@ -1,0 +1,38 @@
+//! Reading bodies and parameters. The request's `Content-Type` can not be trusted (contract §0.2): JSON is
+//! parsed as JSON whatever the type says.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Uri};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use super::error::{ApiError, ErrorCode};
+
+/// Largest JSON body, in bytes.
+const JSON_LIMIT: usize = 1024 * 1024;
+
+/// Reads a JSON body of at most 1 MiB. The error names the problem, not the content.
+pub async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+    let bytes = http_body_util::Limited::new(body, JSON_LIMIT)
+        .collect()
+        .await
+        .map_err(|_| ApiError::with_text(ErrorCode::BadRequest, "The body could not be read or is larger than 1 MiB."))?
+        .to_bytes();
+    serde_json::from_slice(&bytes).map_err(|e| {
+        let text = if e.is_data() { format!("The JSON body has the wrong shape: {e}.") } else { "The body is not valid JSON.".to_owned() };
+        ApiError::with_text(ErrorCode::BadRequest, text)
+    })
+}
+
+/// A query parameter, percent-decoded, `+` as a blank.
+pub fn query(uri: &Uri, name: &str) -> Option<String> {
+    uri.query()?.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then(|| crate::domain::name::decode_header(value.replace('+', " ").as_bytes()))
+    })
+}
+
+/// A header, decoded leniently (contract §0.2). `None` when absent; blank counts as present and empty.
+pub fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(|value| crate::domain::name::decode_header(value.as_bytes()))
+}

@@ -1,0 +1,106 @@
+//! The newest result of a content, by any of its four digests. The access patterns stand in [`super`].
+
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+
+use super::StoreError;
+use super::attributes::{is_expired, key, n, s, text};
+use crate::clock::now_ms;
+use crate::domain::id::DataId;
+use crate::domain::report::Digests;
+
+/// Rounds in which items that DynamoDB did not take are sent again.
+const ROUNDS: u32 = 6;
+
+/// The hash index.
+#[derive(Clone, Debug)]
+pub struct Hashes {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl Hashes {
+    /// Over a table.
+    pub fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Makes `id` the newest result of each content, under any rule and under `rule`. `expires_at` in ms.
+    pub async fn record(&self, files: &[(DataId, Digests)], rule: &str, expires_at: i64) -> Result<(), StoreError> {
+        let mut requests = Vec::new();
+        for (id, digests) in files {
+            for sk in ["ANY".to_owned(), rule_key(rule)] {
+                requests.push(put(&digests.sha256, sk, "data_id", id.as_str(), expires_at)?);
+            }
+            for alias in [&digests.md5, &digests.sha1, &digests.sha512] {
+                requests.push(put(alias, "ALIAS".into(), "sha256", &digests.sha256, expires_at)?);
+            }
+        }
+        // The same content twice in one archive gives the same keys, and a batch must not name a key twice: the first (worst) stays.
+        let mut seen = std::collections::HashSet::new();
+        requests.retain(|request| {
+            let item = request.put_request().map(PutRequest::item);
+            seen.insert(item.and_then(|item| Some((text(item, "pk")?, text(item, "sk")?))))
+        });
+        for batch in requests.chunks(25) {
+            self.write(batch.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, mut batch: Vec<WriteRequest>) -> Result<(), StoreError> {
+        for round in 0..ROUNDS {
+            let output = self
+                .client
+                .batch_write_item()
+                .request_items(&self.table, batch)
+                .send()
+                .await
+                .map_err(|e| StoreError::from_sdk("write the hash index", e))?;
+            batch = output.unprocessed_items.and_then(|mut items| items.remove(&self.table)).unwrap_or_default();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50 << round)).await;
+        }
+        Err(StoreError::Retry { what: "write the hash index", source: "items stay unprocessed".into() })
+    }
+
+    /// The newest result for a digest (32, 40, 64 or 128 hex characters, any case), of `rule` if given.
+    pub async fn newest(&self, digest: &str, rule: Option<&str>) -> Result<Option<DataId>, StoreError> {
+        let digest = digest.to_ascii_lowercase();
+        let sha256 = match digest.len() {
+            64 => digest,
+            32 | 40 | 128 => match self.read(&digest, "ALIAS".into(), "sha256").await? {
+                Some(sha256) => sha256,
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        let id = self.read(&sha256, rule.map_or_else(|| "ANY".into(), rule_key), "data_id").await?;
+        Ok(id.as_deref().and_then(DataId::parse))
+    }
+
+    async fn read(&self, digest: &str, sk: String, attribute: &str) -> Result<Option<String>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(format!("HASH#{digest}"), sk)))
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("read the hash index", e))?;
+        Ok(output.item.filter(|item| !is_expired(item, now_ms())).and_then(|item| text(&item, attribute)))
+    }
+}
+
+fn rule_key(rule: &str) -> String {
+    format!("RULE#{rule}")
+}
+
+fn put(digest: &str, sk: String, attribute: &str, value: &str, expires_at: i64) -> Result<WriteRequest, StoreError> {
+    let mut item = key(format!("HASH#{digest}"), sk);
+    item.insert(attribute.to_owned(), s(value));
+    item.insert("expires_at".into(), n(expires_at / 1000));
+    let request = PutRequest::builder().set_item(Some(item)).build().map_err(|e| StoreError::corrupt("write the hash index", e))?;
+    Ok(WriteRequest::builder().put_request(request).build())
+}

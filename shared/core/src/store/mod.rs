@@ -1,0 +1,118 @@
+//! The stores: one DynamoDB table, S3 objects, SQS queues. All persistence of Portcullis is here.
+//!
+//! # Access patterns of the table (`pk`, `sk`)
+//! | what | pk | sk | read by |
+//! |---|---|---|---|
+//! | submission by id | `SCAN#<first 24 of data_id>` | `META` | GetItem, one per poll; a child's id leads to the same item |
+//! | children of an archive | – | – | in that item while small, else objects in the report bucket ([`children`]) |
+//! | newest result by SHA-256 | `HASH#<sha256>` | `ANY`, or `RULE#<rule>` | GetItem |
+//! | by MD5, SHA-1, SHA-512 | `HASH#<digest>` | `ALIAS` | GetItem → SHA-256 |
+//! | open submissions by due time | GSI `pending`: `pending_shard` | `check_at` | Query by sweep |
+//! | user | `USER#<id>` | `USER` | GetItem |
+//! | user by name | `USERNAME#<directory>/<name>` | `USER` | GetItem |
+//! | static API key | `APIKEY#<sha256 of the key>` | `KEY` | BatchGetItem with the next |
+//! | session | `SESSION#<sha256 of the key>` | `SESSION` | BatchGetItem |
+//! | configuration | `CONFIG` | name | GetItem, cached 5 s |
+//!
+//! Items stay far below 400 KB. `expires_at` (seconds) is the TTL attribute; DynamoDB deletes late, so
+//! reads filter on it. What always holds: a fault says by type whether a retry can help.
+
+mod attributes;
+pub mod children;
+pub mod hashes;
+pub mod identity;
+pub mod objects;
+pub mod queue;
+pub mod scans;
+pub mod settings;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A fault of a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Throttled, timed out, unreachable, 5xx: the same call may work later.
+    #[error("{what} (may work later)")]
+    Retry {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        source: Source,
+    },
+    /// Refused: the same call will fail again.
+    #[error("{what}")]
+    Permanent {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        source: Source,
+    },
+    /// A condition did not hold: somebody else was first.
+    #[error("{what}: a condition did not hold")]
+    Conflict {
+        /// What was being done.
+        what: &'static str,
+    },
+    /// Not there.
+    #[error("{what}: not found")]
+    Missing {
+        /// What was being done.
+        what: &'static str,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may work later.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Retry { .. })
+    }
+
+    /// Something stored can not be read back.
+    pub(crate) fn corrupt(what: &'static str, source: impl Into<Source>) -> Self {
+        Self::Permanent { what, source: source.into() }
+    }
+
+    /// Decides, once for all SDK calls, what can be retried.
+    pub(crate) fn from_sdk<E, R>(what: &'static str, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+        SdkError<E, R>: Into<Source>,
+    {
+        let retry = match &error {
+            SdkError::ServiceError(service) => match service.err().code() {
+                Some("ConditionalCheckFailedException") => return Self::Conflict { what },
+                Some("NoSuchKey" | "NotFound" | "NoSuchVersion" | "NoSuchBucket" | "ResourceNotFoundException") => return Self::Missing { what },
+                Some(code) => is_transient(code),
+                // S3 answers HEAD without a body, so without a code.
+                None => true,
+            },
+            SdkError::ConstructionFailure(_) => false,
+            _ => true,
+        };
+        let source = error.into();
+        if retry { Self::Retry { what, source } } else { Self::Permanent { what, source } }
+    }
+}
+
+fn is_transient(code: &str) -> bool {
+    ["Throttl", "Exceeded", "SlowDown", "Unavailable", "Internal", "Timeout", "TooManyRequests", "TransactionConflict", "TransactionInProgress"]
+        .iter()
+        .any(|part| code.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn throttles_are_transient_and_refusals_are_not() {
+        for code in ["ThrottlingException", "ProvisionedThroughputExceededException", "SlowDown", "ServiceUnavailable", "InternalServerError", "RequestTimeout"] {
+            assert!(super::is_transient(code), "{code}");
+        }
+        for code in ["AccessDenied", "ValidationException", "InvalidRange"] {
+            assert!(!super::is_transient(code), "{code}");
+        }
+    }
+}

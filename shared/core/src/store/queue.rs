@@ -1,0 +1,74 @@
+//! One SQS queue.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+
+use super::StoreError;
+
+/// A queue by URL.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+/// How much is in a queue. Approximate, as SQS is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages waiting.
+    pub waiting: u64,
+    /// Messages being worked on.
+    pub in_flight: u64,
+}
+
+impl Queue {
+    /// By URL.
+    pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
+        Self { client, url: url.into() }
+    }
+
+    /// Sends one message.
+    pub async fn send(&self, body: impl Into<String>) -> Result<(), StoreError> {
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body)
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("send a message", e))?;
+        Ok(())
+    }
+
+    /// Makes a message that is being worked on visible again after `delay` (0–12 h, whole seconds, rounded up).
+    pub async fn retry_after(&self, receipt_handle: &str, delay: Duration) -> Result<(), StoreError> {
+        let seconds = i32::try_from(delay.as_millis().div_ceil(1000)).unwrap_or(i32::MAX).min(43_200);
+        self.client
+            .change_message_visibility()
+            .queue_url(&self.url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(seconds)
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("delay a message", e))?;
+        Ok(())
+    }
+
+    /// How much is in the queue.
+    pub async fn depth(&self) -> Result<Depth, StoreError> {
+        let output = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("read the queue's depth", e))?;
+        let read = |name| output.attributes.as_ref().and_then(|a| a.get(&name)).and_then(|v| v.parse().ok()).unwrap_or_default();
+        Ok(Depth {
+            waiting: read(QueueAttributeName::ApproximateNumberOfMessages),
+            in_flight: read(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+        })
+    }
+}

@@ -1,0 +1,368 @@
+//! Submissions: created by upload, claimed and finished by scan, watched by sweep, read by results.
+//!
+//! The claim, as a timeline: created (no claim) → claimed until T, renewed every few seconds while the
+//! worker lives → done. A claim whose T has passed belongs to a dead worker and can be taken over. Late
+//! writers lose by condition. Every claim counts a try that is taken back when the worker ends in good
+//! order, so the number left is the number of workers that died on the file.
+//!
+//! What always holds: `Done` never changes; the object judged is the one pinned by the first claim.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::{error::SdkError, operation::update_item::UpdateItemError};
+
+use super::StoreError;
+use super::attributes::{Item, is_expired, json, key, n, number, parsed, s, text};
+use crate::clock::now_ms;
+use crate::domain::id::DataId;
+use crate::domain::report::FileReport;
+use crate::domain::submission::{ObjectRef, Outcome, Record, State, Submission};
+
+/// Life of a claim without renewal, in ms. A dead worker's file waits at most this long.
+pub const LEASE_MS: i64 = 15_000;
+/// Tries after which a file that kills its workers ends as Failed.
+pub const MAX_TRIES: u32 = 3;
+/// Partitions of the `pending` index: one would be a hot spot at thousands of submissions a second.
+const SHARDS: u32 = 4;
+
+/// What a claim came to.
+#[derive(Debug)]
+pub enum Claim {
+    /// The caller scans.
+    Won(Box<Claimed>),
+    /// There is a verdict already.
+    Done(Box<Record>),
+    /// Another worker scans, at least until then (ms since the epoch).
+    Held {
+        /// When the claim may have ended.
+        until: i64,
+    },
+    /// The record is pinned to another version of the object: this one is not judged.
+    OtherObject,
+    /// No such submission.
+    Missing,
+}
+
+/// A claim that was won.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The submission.
+    pub record: Record,
+    /// Proof of the claim.
+    pub token: String,
+    /// Archive passwords of the submission.
+    pub passwords: Vec<String>,
+}
+
+/// A finished submission's children, as stored with it.
+#[derive(Clone, Debug, Default)]
+pub struct Inline {
+    /// Children in order of extraction, when they are small enough to stay in the item.
+    pub children: Option<Vec<FileReport>>,
+}
+
+/// An open submission that is due for a look.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The record.
+    pub record: Record,
+    /// When the running claim ends, ms since the epoch; 0 = none.
+    pub claim_until: i64,
+}
+
+/// The submissions.
+#[derive(Clone, Debug)]
+pub struct Scans {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl Scans {
+    /// Over a table.
+    pub fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Writes a new submission. `check_at`: when sweep looks at it first, ms; `expires_at`: end of retention, ms.
+    ///
+    /// # Errors
+    /// `Conflict` when one with this id exists.
+    pub async fn create(&self, submission: &Submission, passwords: &[String], check_at: i64, expires_at: i64) -> Result<(), StoreError> {
+        let mut item = key(pk(&submission.id), "META");
+        item.insert("submission".into(), json(submission)?);
+        item.insert("state".into(), s("uploading"));
+        item.insert("tries".into(), n(0));
+        item.insert("claim_until".into(), n(0));
+        item.insert("pending_shard".into(), s(shard(&submission.id)));
+        item.insert("check_at".into(), n(check_at));
+        item.insert("expires_at".into(), n(expires_at / 1000));
+        if !passwords.is_empty() {
+            item.insert("passwords".into(), json(&passwords)?);
+        }
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("create a submission", e))?;
+        Ok(())
+    }
+
+    /// Removes a submission whose upload failed, so that it does not show as lost. Only before its object is seen.
+    pub async fn withdraw(&self, id: &DataId) -> Result<(), StoreError> {
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key(pk(id), "META")))
+            .condition_expression("#state = :uploading AND attribute_not_exists(object)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":uploading", s("uploading"))
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("withdraw a submission", e))?;
+        Ok(())
+    }
+
+    /// Reads the submission that `id` (its own, or a child's) belongs to. One eventually consistent read;
+    /// a second, consistent one only when that finds nothing (an id just issued must be found).
+    pub async fn get(&self, id: &DataId) -> Result<Option<(Record, Inline)>, StoreError> {
+        for consistent in [false, true] {
+            let output = self
+                .client
+                .get_item()
+                .table_name(&self.table)
+                .set_key(Some(key(pk(id), "META")))
+                .consistent_read(consistent)
+                .send()
+                .await
+                .map_err(|e| StoreError::from_sdk("read a submission", e))?;
+            if let Some(item) = output.item.filter(|item| !is_expired(item, now_ms())) {
+                return Ok(Some((record(&item)?, Inline { children: parsed(&item, "children")? })));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims a submission for scanning `object`.
+    pub async fn claim(&self, id: &DataId, object: &ObjectRef) -> Result<Claim, StoreError> {
+        let now = now_ms();
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let result = self
+            .update(id)
+            .update_expression("SET #state = :processing, claim_token = :token, claim_until = :until, object = :object, started_at = if_not_exists(started_at, :now) ADD tries :one")
+            .condition_expression("attribute_exists(pk) AND #state <> :done AND claim_until < :now AND (attribute_not_exists(object) OR object = :object)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":processing", s("processing"))
+            .expression_attribute_values(":done", s("done"))
+            .expression_attribute_values(":token", s(&token))
+            .expression_attribute_values(":until", n(now + LEASE_MS))
+            .expression_attribute_values(":now", n(now))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":object", json(object)?)
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match result {
+            Ok(output) => {
+                let item = output.attributes.unwrap_or_default();
+                let passwords = parsed(&item, "passwords")?.unwrap_or_default();
+                Ok(Claim::Won(Box::new(Claimed { record: record(&item)?, token, passwords })))
+            }
+            Err(error) => match condition_failure(&error) {
+                Some(None) => Ok(Claim::Missing),
+                Some(Some(item)) => {
+                    let old = record(item)?;
+                    if old.object.as_ref().is_some_and(|pinned| pinned != object) {
+                        Ok(Claim::OtherObject)
+                    } else if old.state == State::Done {
+                        Ok(Claim::Done(Box::new(old)))
+                    } else {
+                        Ok(Claim::Held { until: number(item, "claim_until").unwrap_or_default() })
+                    }
+                }
+                None => Err(StoreError::from_sdk("claim a submission", error)),
+            },
+        }
+    }
+
+    /// Renews a claim.
+    ///
+    /// # Errors
+    /// `Conflict` when the claim is lost.
+    pub async fn renew(&self, id: &DataId, token: &str) -> Result<(), StoreError> {
+        self.claimed(id, token, "SET claim_until = :until", |u| u.expression_attribute_values(":until", n(now_ms() + LEASE_MS))).await?;
+        Ok(())
+    }
+
+    /// Counts a worker that died on the file while the claim goes on. Returns the tries so far, the next one included.
+    pub async fn count_death(&self, id: &DataId, token: &str) -> Result<u32, StoreError> {
+        let item = self
+            .claimed(id, token, "SET claim_until = :until ADD tries :one", |u| {
+                u.expression_attribute_values(":one", n(1)).expression_attribute_values(":until", n(now_ms() + LEASE_MS))
+            })
+            .await?;
+        Ok(tries(&item))
+    }
+
+    /// Gives a claim back in good order (a store was throttled, the invocation ran out of time): the try does not count.
+    pub async fn release(&self, id: &DataId, token: &str) -> Result<(), StoreError> {
+        self.claimed(id, token, "SET claim_until = :zero ADD tries :minus REMOVE claim_token", |u| {
+            u.expression_attribute_values(":zero", n(0)).expression_attribute_values(":minus", n(-1))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Writes the verdict.
+    ///
+    /// # Errors
+    /// `Conflict` when the claim is lost: another worker's verdict counts.
+    pub async fn finish(&self, id: &DataId, token: &str, outcome: &Outcome, children: Option<&[FileReport]>) -> Result<(), StoreError> {
+        let outcome = json(outcome)?;
+        let children = children.map(|c| json(&c)).transpose()?;
+        let set = if children.is_some() { "SET #state = :done, outcome = :outcome, children = :children" } else { "SET #state = :done, outcome = :outcome" };
+        self.claimed(id, token, &format!("{set} {CLOSE}"), |u| {
+            let u = u
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":done", s("done"))
+                .expression_attribute_values(":outcome", outcome);
+            match children {
+                Some(children) => u.expression_attribute_values(":children", children),
+                None => u,
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Ends a submission that no worker holds (sweep: no object, or past its deadline).
+    ///
+    /// # Errors
+    /// `Conflict` when it ended or was claimed meanwhile.
+    pub async fn finish_unclaimed(&self, id: &DataId, outcome: &Outcome) -> Result<(), StoreError> {
+        self.update(id)
+            .update_expression(format!("SET #state = :done, outcome = :outcome {CLOSE}"))
+            .condition_expression("attribute_exists(pk) AND #state <> :done AND claim_until < :now")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":done", s("done"))
+            .expression_attribute_values(":outcome", json(outcome)?)
+            .expression_attribute_values(":now", n(now_ms()))
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("end a submission", e))?;
+        Ok(())
+    }
+
+    /// Open submissions whose time to be looked at has come, oldest first, at most `limit` a shard.
+    pub async fn due(&self, now: i64, limit: i32) -> Result<Vec<Due>, StoreError> {
+        let mut due = Vec::new();
+        for shard in 0..SHARDS {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name("pending")
+                .key_condition_expression("pending_shard = :shard AND check_at <= :now")
+                .expression_attribute_values(":shard", s(shard_name(shard)))
+                .expression_attribute_values(":now", n(now))
+                .limit(limit)
+                .send()
+                .await
+                .map_err(|e| StoreError::from_sdk("list open submissions", e))?;
+            for listed in output.items.unwrap_or_default() {
+                // The index holds keys and lags behind: the item itself is the truth.
+                let (Some(pk), Some(sk)) = (text(&listed, "pk"), text(&listed, "sk")) else { continue };
+                let output = self
+                    .client
+                    .get_item()
+                    .table_name(&self.table)
+                    .set_key(Some(key(pk, sk)))
+                    .consistent_read(true)
+                    .send()
+                    .await
+                    .map_err(|e| StoreError::from_sdk("read an open submission", e))?;
+                if let Some(item) = output.item.filter(|item| item.contains_key("pending_shard")) {
+                    due.push(Due { record: record(&item)?, claim_until: number(&item, "claim_until").unwrap_or_default() });
+                }
+            }
+        }
+        Ok(due)
+    }
+
+    /// When sweep looks at an open submission next, ms since the epoch.
+    pub async fn reschedule(&self, id: &DataId, check_at: i64) -> Result<(), StoreError> {
+        self.update(id)
+            .update_expression("SET check_at = :at")
+            .condition_expression("attribute_exists(pending_shard)")
+            .expression_attribute_values(":at", n(check_at))
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("reschedule a submission", e))?;
+        Ok(())
+    }
+
+    fn update(&self, id: &DataId) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.table).set_key(Some(key(pk(id), "META")))
+    }
+
+    /// An update that only the holder of the claim can make.
+    async fn claimed(
+        &self,
+        id: &DataId,
+        token: &str,
+        expression: &str,
+        values: impl FnOnce(
+            aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder,
+        ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder,
+    ) -> Result<Item, StoreError> {
+        let output = values(self.update(id).update_expression(expression))
+            .condition_expression("claim_token = :token")
+            .expression_attribute_values(":token", s(token))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("update a claimed submission", e))?;
+        Ok(output.attributes.unwrap_or_default())
+    }
+}
+
+/// What a verdict takes away: the place in the index, the claim, the secrets.
+const CLOSE: &str = "REMOVE pending_shard, check_at, claim_token, passwords";
+
+fn pk(id: &DataId) -> String {
+    format!("SCAN#{}", id.group())
+}
+
+fn shard(id: &DataId) -> String {
+    let number = id.group().bytes().fold(0_u32, |sum, b| sum.wrapping_mul(31).wrapping_add(u32::from(b)));
+    shard_name(number % SHARDS)
+}
+
+fn shard_name(number: u32) -> String {
+    format!("p{number}")
+}
+
+fn tries(item: &Item) -> u32 {
+    number(item, "tries").and_then(|t| u32::try_from(t).ok()).unwrap_or_default()
+}
+
+fn record(item: &Item) -> Result<Record, StoreError> {
+    let submission = parsed(item, "submission")?.ok_or_else(|| StoreError::corrupt("read a submission", "no attribute `submission`"))?;
+    let state = match item.get("state").and_then(|v: &AttributeValue| v.as_s().ok()).map(String::as_str) {
+        Some("uploading") => State::Uploading,
+        Some("processing") => State::Processing,
+        Some("done") => State::Done,
+        _ => return Err(StoreError::corrupt("read a submission", "attribute `state` is unknown")),
+    };
+    Ok(Record { submission, state, attempts: tries(item), object: parsed(item, "object")?, started_at: number(item, "started_at"), outcome: parsed(item, "outcome")? })
+}
+
+/// `Some(old item)` when a condition did not hold; the inner option is `None` when there is no item.
+fn condition_failure<R>(error: &SdkError<UpdateItemError, R>) -> Option<Option<&Item>> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(failure)) => Some(failure.item()),
+        _ => None,
+    }
+}

@@ -1,0 +1,4 @@
+//! The shapes clients see (contract §2). Plain structs; conversions from the domain in one place each.
+
+pub mod engines;
+pub mod result;
