@@ -76,8 +76,14 @@ impl<'r, 'a> Reader<'r, 'a> {
             indexes.push(Index {
                 name: field(index, "IndexName").ok_or_else(|| self.error("has an index without a name"))?,
                 key: self.key(index.get("KeySchema"))?,
-                projection: index.get("Projection").and_then(|projection| field(projection, "ProjectionType")).unwrap_or_else(|| "KEYS_ONLY".to_owned()),
-                included: list(index.get("Projection").and_then(|projection| projection.get("NonKeyAttributes"))).iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+                projection: index
+                    .get("Projection")
+                    .and_then(|projection| field(projection, "ProjectionType"))
+                    .unwrap_or_else(|| "KEYS_ONLY".to_owned()),
+                included: list(index.get("Projection").and_then(|projection| projection.get("NonKeyAttributes")))
+                    .iter()
+                    .filter_map(|name| name.as_str().map(str::to_owned))
+                    .collect(),
             });
         }
         Ok(Table {
@@ -138,7 +144,10 @@ impl<'r, 'a> Reader<'r, 'a> {
                 suffix: rule("suffix"),
             });
         }
-        if let Some(other) = ["LambdaConfigurations", "TopicConfigurations", "EventBridgeConfiguration"].iter().find(|kind| self.at(&format!("NotificationConfiguration/{kind}")).is_some()) {
+        if let Some(other) = ["LambdaConfigurations", "TopicConfigurations", "EventBridgeConfiguration"]
+            .iter()
+            .find(|kind| self.at(&format!("NotificationConfiguration/{kind}")).is_some())
+        {
             return Err(self.error(&format!("has `{other}`; the local host sends bucket events to queues only")));
         }
         Ok(Bucket {
@@ -170,7 +179,9 @@ impl<'r, 'a> Reader<'r, 'a> {
                 Some("SQS") => topology.event_sources.push(event_reader.event_source()?),
                 Some("Schedule") => topology.schedules.push(event_reader.schedule("Schedule")?),
                 Some("ScheduleV2") => topology.schedules.push(event_reader.schedule("ScheduleExpression")?),
-                other => return Err(self.error(&format!("event `{name}` is of type `{}`, which the local host does not play", other.unwrap_or_default()))),
+                other => {
+                    return Err(self.error(&format!("event `{name}` is of type `{}`, which the local host does not play", other.unwrap_or_default())));
+                }
             }
         }
         Ok(())

@@ -100,7 +100,10 @@ impl Stack<'_> {
     fn attribute(&self, id: &str, attribute: &str) -> Result<Value, String> {
         let kind = self.kind_of(id)?;
         if let (Some(output), true) = (attribute.strip_prefix("Outputs."), NESTED.iter().any(|(nested, _)| *nested == kind)) {
-            let stack = self.nested(id).map_err(|error| format!("needs `{id}`: {error}"))?.ok_or_else(|| format!("needs `{id}`, whose condition does not hold"))?;
+            let stack = self
+                .nested(id)
+                .map_err(|error| format!("needs `{id}`: {error}"))?
+                .ok_or_else(|| format!("needs `{id}`, whose condition does not hold"))?;
             return stack.output(output);
         }
         let name = physical_name(id);

@@ -101,7 +101,11 @@ impl Template {
     pub fn resolve(&self, deployment: Deployment<'_>) -> Result<Topology, TemplateError> {
         let mut topology = Topology::default();
         assemble::collect(&stack::Stack::root(self, deployment)?, &mut topology)?;
-        topology.name_functions().and_then(|()| topology.check()).map_err(|problem| TemplateError { file: ROOT.to_owned(), logical_id: None, problem })?;
+        topology.name_functions().and_then(|()| topology.check()).map_err(|problem| TemplateError {
+            file: ROOT.to_owned(),
+            logical_id: None,
+            problem,
+        })?;
         Ok(topology)
     }
 }
@@ -109,7 +113,8 @@ impl Template {
 impl Topology {
     /// Routes are read with the physical name of their function; from here on they say the logical id.
     fn name_functions(&mut self) -> Result<(), String> {
-        let ids: BTreeMap<String, String> = self.functions.iter().map(|function| (physical_name(&function.logical_id), function.logical_id.clone())).collect();
+        let ids: BTreeMap<String, String> =
+            self.functions.iter().map(|function| (physical_name(&function.logical_id), function.logical_id.clone())).collect();
         for target in self.routes.iter_mut().map(|route| &mut route.function).chain(&mut self.default_route) {
             *target = ids.get(target).ok_or_else(|| format!("has a route to function `{target}`, which does not exist"))?.clone();
         }

@@ -54,7 +54,13 @@ impl<'a> Stack<'a> {
         Self::open(template, deployment, super::ROOT.to_owned(), &given, 0)
     }
 
-    fn open(template: &'a Template, deployment: Deployment<'a>, file: String, given: &BTreeMap<String, Value>, depth: u32) -> Result<Self, TemplateError> {
+    fn open(
+        template: &'a Template,
+        deployment: Deployment<'a>,
+        file: String,
+        given: &BTreeMap<String, Value>,
+        depth: u32,
+    ) -> Result<Self, TemplateError> {
         let document = template.document(&file)?;
         let mut stack = Self { file, document, parameters: BTreeMap::new(), template, deployment, depth, opening: RefCell::default() };
         let declared = document.get("Parameters").and_then(Value::as_object).cloned().unwrap_or_default();

@@ -3,12 +3,19 @@
 use super::*;
 
 fn read(files: &[(&str, &str)]) -> Result<Template, TemplateError> {
-    Template::load(&|wanted| files.iter().find(|(name, _)| *name == wanted).map(|(_, text)| (*text).to_owned()).ok_or_else(|| "cannot be read".to_owned()))
+    Template::load(&|wanted| {
+        files.iter().find(|(name, _)| *name == wanted).map(|(_, text)| (*text).to_owned()).ok_or_else(|| "cannot be read".to_owned())
+    })
 }
 
 fn resolve(template: &Template, parameters: &[(&str, &str)]) -> Result<Topology, TemplateError> {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    template.resolve(Deployment { parameters: &parameters, region: "us-east-1", account: "000000000000", queue_url: &|name| format!("http://localhost/{name}") })
+    template.resolve(Deployment {
+        parameters: &parameters,
+        region: "us-east-1",
+        account: "000000000000",
+        queue_url: &|name| format!("http://localhost/{name}"),
+    })
 }
 
 const NESTED: &str = "
@@ -63,7 +70,10 @@ fn nested_stacks_resolve_both_ways() {
     assert_eq!((function.timeout_seconds, function.memory_mb, function.binary.as_str()), (9, 256, "work"));
     let env: Vec<_> = function.env.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let url = "http://localhost/portcullis-job-queue";
-    assert_eq!(env, [("BUCKET", "portcullis-files"), ("LIST", "a+b"), ("LOG", "info"), ("QUEUE", url), ("TEXT", "portcullis-files/us-east-1/${Kept}")]);
+    assert_eq!(
+        env,
+        [("BUCKET", "portcullis-files"), ("LIST", "a+b"), ("LOG", "info"), ("QUEUE", url), ("TEXT", "portcullis-files/us-east-1/${Kept}")]
+    );
     assert_eq!(topology.event_sources[0].queue, queue.name);
     assert!(topology.event_sources[0].report_failures);
     assert_eq!(topology.schedules, [Schedule { name: "Clock".into(), function: "WorkFunction".into(), rate_seconds: 300 }]);
