@@ -1,0 +1,132 @@
+//! ZIP and everything built on it (OOXML, ODF, JAR, APK, EPUB, self-extracting archives).
+//!
+//! What always holds: before any entry is read, the two descriptions that every ZIP has of itself
+//! (local headers, central directory) are compared ([`super::zip_layout`]). Where they disagree, other
+//! programs will see other files than this one, and the archive is refused.
+
+use std::io::Cursor;
+
+use portcullis_core::domain::report::FileType;
+use portcullis_core::domain::verdict::Code;
+use zip::read::{Config, OwnedZipFileEntry};
+use zip::result::ZipError;
+// Unlike `ZipArchive`, it keeps entries that share a name: one of them could hide the other from the scan.
+use zip::unstable::read::ZipIterable;
+use zip::{HasZipMetadata, ZipReadOptions};
+
+use super::zip_layout::{self, Slot};
+use super::{Entry, Extractor, ReadFault, Sink, Stop};
+
+/// The extractor for ZIP.
+pub(crate) struct Zip;
+
+impl Extractor for Zip {
+    fn recognises(&self, content: &[u8], file_type: &FileType) -> bool {
+        file_type.mime == "application/zip" || zip_layout::looks_like_zip(content)
+    }
+
+    fn extract(&self, content: &[u8], passwords: &[String], sink: &mut dyn Sink) -> Result<(), Stop> {
+        let mut archive = ZipIterable::try_new(Cursor::new(content), Config::default()).map_err(Stop::corrupt)?;
+        sink.announce(archive.len() as u64)?;
+        let mut entries: Vec<OwnedZipFileEntry> = Vec::new();
+        for entry in archive.files().map_err(Stop::corrupt)? {
+            entries.push(entry.map_err(Stop::corrupt)?.into());
+        }
+        let slots: Vec<Slot> = entries.iter().map(slot_of).collect();
+        zip_layout::check(content, &slots).map_err(Stop::Corrupt)?;
+
+        let mut passwords: Vec<&[u8]> = passwords.iter().map(|password| password.as_bytes()).collect();
+        for entry in entries {
+            sink.count()?;
+            if !is_plain_directory(&entry) {
+                extract_entry(content, &entry, &mut passwords, sink)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn slot_of(entry: &OwnedZipFileEntry) -> Slot {
+    Slot {
+        central: entry.central_header_start(),
+        local: entry.header_start(),
+        compressed: entry.compressed_size(),
+        is_encrypted: entry.as_ref().get_metadata().is_encrypted(),
+    }
+}
+
+/// A directory has no content; an entry that is named like one but has some is treated as a file.
+fn is_plain_directory(entry: &OwnedZipFileEntry) -> bool {
+    entry.is_dir() && entry.size() == 0 && entry.compressed_size() <= 2
+}
+
+fn extract_entry(content: &[u8], entry: &OwnedZipFileEntry, passwords: &mut [&[u8]], sink: &mut dyn Sink) -> Result<(), Stop> {
+    let describe = || Entry {
+        name: entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), std::borrow::Cow::into_owned),
+        note: entry.is_symlink().then_some("symbolic link, not followed"),
+        declared: entry.size(),
+    };
+    if !entry.as_ref().get_metadata().is_encrypted() {
+        match attempt(content, entry, None, sink) {
+            Ok(child) => return sink.child(describe(), child),
+            Err(Fault::Stop(stop)) => return Err(told(stop, describe(), sink)),
+            Err(Fault::Password) => sink.blocked(describe(), Code::EncryptedArchive, "a password is needed".into()),
+            Err(Fault::Broken(why)) => sink.blocked(describe(), Code::Failed, why),
+        }
+        return Ok(());
+    }
+    let mut broken = None;
+    for index in 0..passwords.len() {
+        let password = passwords.get(index).copied();
+        match attempt(content, entry, password, sink) {
+            Ok(child) => {
+                // Entries of an archive mostly share a password: the one that fitted comes first from now on.
+                passwords.swap(0, index);
+                return sink.child(describe(), child);
+            }
+            Err(Fault::Stop(stop)) => return Err(told(stop, describe(), sink)),
+            Err(Fault::Password) => {}
+            // ZipCrypto takes 1 of 256 wrong passwords; then the content does not decode. Other causes look the same.
+            Err(Fault::Broken(why)) => broken = Some(why),
+        }
+    }
+    let why = match broken {
+        Some(why) => format!("no password fits, or the entry is damaged ({why})"),
+        None if passwords.is_empty() => "a password is needed".into(),
+        None => "none of the passwords fits".into(),
+    };
+    sink.blocked(describe(), Code::EncryptedArchive, why);
+    Ok(())
+}
+
+/// The entry at which a limit was hit is listed with it.
+fn told(stop: Stop, entry: Entry, sink: &mut dyn Sink) -> Stop {
+    if let Stop::Limit(code, why) = &stop {
+        sink.blocked(entry, *code, why.clone());
+    }
+    stop
+}
+
+enum Fault {
+    Stop(Stop),
+    Password,
+    Broken(String),
+}
+
+fn attempt(content: &[u8], entry: &OwnedZipFileEntry, password: Option<&[u8]>, sink: &mut dyn Sink) -> Result<crate::content::Content, Fault> {
+    let mut reader = Cursor::new(content);
+    let mut file = entry.as_ref().with_reader(&mut reader, ZipReadOptions::new().password(password)).map_err(|error| match error {
+        ZipError::InvalidPassword | ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => Fault::Password,
+        other => Fault::Broken(other.to_string()),
+    })?;
+    let child = sink.read(entry.size(), &mut file).map_err(|fault| match fault {
+        ReadFault::Stop(stop) => Fault::Stop(stop),
+        ReadFault::Broken(why) => Fault::Broken(why),
+    })?;
+    let size = child.as_ref().len() as u64;
+    if size == entry.size() {
+        Ok(child)
+    } else {
+        Err(Fault::Broken(format!("the entry has {size} bytes, its header says {}", entry.size())))
+    }
+}

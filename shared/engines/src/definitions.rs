@@ -1,0 +1,118 @@
+//! Rules and lists, loaded once per process and shared by all threads.
+//!
+//! Layout of a definitions directory: `yara/**/*.yar|.yara`, `hashes/{allow,block,skip}*.txt|csv`.
+//! What always holds: loading never fails. The bundled rules are always active, and whatever could not
+//! be loaded is told by [`Definitions::status`].
+
+use std::path::{Path, PathBuf};
+
+use portcullis_core::domain::engine::{ARCHIVE, CATALOGUE, EngineIdentity, EngineStatus, FILE_TYPE};
+
+use crate::engine::Engine;
+use crate::engine::hashes::HashReputation;
+use crate::engine::heuristics::Heuristics;
+use crate::engine::yara::Yara;
+
+/// Most definition files read below one directory.
+const MAX_FILES: usize = 20_000;
+/// Deepest directory below a definitions directory.
+const MAX_LEVELS: usize = 16;
+/// Date of this version, for engines whose definitions are their code.
+pub(crate) const BUILT_AT: &str = "2026-11-22T00:00:00.000Z";
+
+/// Everything engines need, immutable.
+pub struct Definitions {
+    engines: Vec<Box<dyn Engine>>,
+}
+
+impl Definitions {
+    /// Loads the definitions of `dir` on top of the bundled ones; compiled rules are cached in `cache_dir`,
+    /// which must be private to this user (a compiled pack is executable code).
+    pub fn load(dir: Option<&Path>, cache_dir: Option<&Path>) -> Self {
+        Self {
+            engines: vec![
+                Box::new(Yara::load(dir, cache_dir)),
+                Box::new(HashReputation::load(dir)),
+                Box::new(Heuristics),
+            ],
+        }
+    }
+
+    /// With other engines, for tests of the pipeline.
+    #[cfg(test)]
+    pub(crate) fn of(engines: Vec<Box<dyn Engine>>) -> Self {
+        Self { engines }
+    }
+
+    /// The engines that have rows.
+    pub fn engines(&self) -> impl Iterator<Item = &dyn Engine> {
+        self.engines.iter().map(AsRef::as_ref)
+    }
+
+    /// What every engine of the catalogue says of itself, in the catalogue's order.
+    pub fn status(&self) -> Vec<EngineStatus> {
+        CATALOGUE.iter().map(|identity| self.status_of(identity)).collect()
+    }
+
+    fn status_of(&self, identity: &EngineIdentity) -> EngineStatus {
+        if let Some(engine) = self.engines().find(|engine| engine.identity() == *identity) {
+            return engine.status();
+        }
+        EngineStatus {
+            name: identity.name.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            def_time: BUILT_AT.into(),
+            active: *identity == ARCHIVE || *identity == FILE_TYPE,
+            issues: Vec::new(),
+        }
+    }
+}
+
+/// Regular files below `dir` with one of the extensions, sorted. A missing directory is no issue.
+pub(crate) fn files_below(dir: &Path, extensions: &[&str], found: &mut Vec<PathBuf>, issues: &mut Vec<String>) {
+    walk(dir, extensions, found, issues, 0);
+    found.sort();
+    if found.len() > MAX_FILES {
+        found.truncate(MAX_FILES);
+        issues.push(format!("Only the first {MAX_FILES} files below `{}` are read.", dir.display()));
+    }
+}
+
+fn walk(dir: &Path, extensions: &[&str], found: &mut Vec<PathBuf>, issues: &mut Vec<String>, level: usize) {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        Err(error) => return issues.push(format!("Directory `{}` could not be read: {error}.", dir.display())),
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() && level < MAX_LEVELS {
+            walk(&path, extensions, found, issues, level + 1);
+        } else if path.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.contains(&e)) && path.is_file() {
+            found.push(path);
+        }
+        if found.len() > MAX_FILES {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_of_the_catalogue_has_a_status_and_is_active() {
+        let status = Definitions::load(None, None).status();
+        let names: Vec<_> = status.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, CATALOGUE.iter().map(|i| i.name).collect::<Vec<_>>());
+        assert!(status.iter().all(|s| s.active && s.issues.is_empty() && s.def_time.ends_with('Z')));
+    }
+
+    #[test]
+    fn a_missing_directory_leaves_the_bundled_rules() {
+        let status = Definitions::load(Some(Path::new("/nonexistent")), None).status();
+        assert!(status.iter().all(|s| s.active && s.issues.is_empty()), "{status:?}");
+    }
+}

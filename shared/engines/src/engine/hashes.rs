@@ -1,0 +1,221 @@
+//! Allow, block and skip lists by digest.
+//!
+//! Files `hashes/{allow,block,skip}*.txt|csv` with lines `hash[,comment[,engine1|engine2]]`; `#` starts a
+//! comment line. What always holds: the allow list takes SHA-256 and SHA-512 only, because whoever can
+//! make two files with one MD5 or SHA-1 could bring the second one in under the first one's name.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use portcullis_core::domain::engine::{CATALOGUE, EngineIdentity, HASH_REPUTATION};
+use portcullis_core::domain::report::Digests;
+use portcullis_core::domain::verdict::Code;
+
+use super::{Engine, EngineOutcome, Session, Subject};
+use crate::clock;
+use crate::definitions::{BUILT_AT, files_below};
+
+/// Issues told per file; the rest is counted.
+const ISSUES_PER_FILE: usize = 5;
+/// Threat name of a listed content without a comment.
+const UNNAMED: &str = "Blocklisted hash";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Allow,
+    Block,
+    Skip,
+}
+
+/// The engine. Digests are kept as text: lists are small (an entry costs about 150 bytes).
+pub struct HashReputation {
+    allow: HashMap<Box<[u8]>, ()>,
+    block: HashMap<Box<[u8]>, Box<str>>,
+    skip: HashMap<Box<[u8]>, Vec<String>>,
+    def_time: String,
+    issues: Vec<String>,
+}
+
+impl HashReputation {
+    /// Reads all lists below `dir`.
+    pub(crate) fn load(dir: Option<&Path>) -> Self {
+        let mut engine =
+            Self { allow: HashMap::new(), block: HashMap::new(), skip: HashMap::new(), def_time: BUILT_AT.into(), issues: Vec::new() };
+        let mut files = Vec::new();
+        if let Some(dir) = dir {
+            files_below(&dir.join("hashes"), &["txt", "csv"], &mut files, &mut engine.issues);
+        }
+        let mut newest: Option<SystemTime> = None;
+        for path in files {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let list = match &name {
+                name if name.starts_with("allow") => List::Allow,
+                name if name.starts_with("block") => List::Block,
+                name if name.starts_with("skip") => List::Skip,
+                _ => {
+                    engine.issues.push(format!("Hash list `{name}` is ignored: its name begins with none of allow, block, skip."));
+                    continue;
+                }
+            };
+            newest = newest.max(engine.read(&path, &name, list));
+        }
+        if let Some(at) = newest {
+            engine.def_time = clock::iso(at);
+        }
+        engine
+    }
+
+    fn read(&mut self, path: &PathBuf, name: &str, list: List) -> Option<SystemTime> {
+        let text = match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                self.issues.push(format!("Hash list `{name}` could not be read: {error}."));
+                return None;
+            }
+        };
+        let mut bad = 0;
+        for (number, line) in text.lines().enumerate() {
+            if let Err(why) = self.line(line.trim_start_matches('\u{feff}').trim(), list) {
+                bad += 1;
+                if bad <= ISSUES_PER_FILE {
+                    self.issues.push(format!("Hash list `{name}`, line {}: {why}.", number + 1));
+                }
+            }
+        }
+        if bad > ISSUES_PER_FILE {
+            self.issues.push(format!("Hash list `{name}` has {bad} bad lines."));
+        }
+        fs::metadata(path).and_then(|meta| meta.modified()).ok()
+    }
+
+    fn line(&mut self, line: &str, list: List) -> Result<(), &'static str> {
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(());
+        }
+        let mut fields = line.splitn(3, ',').map(str::trim);
+        let digest = fields.next().unwrap_or_default();
+        let comment = fields.next().unwrap_or_default();
+        let bytes = hex::decode(digest).map_err(|_| "not a hexadecimal digest")?.into_boxed_slice();
+        if !matches!(bytes.len(), 16 | 20 | 32 | 64) {
+            return Err("not of the length of md5, sha1, sha256 or sha512");
+        }
+        match list {
+            List::Allow if bytes.len() < 32 => return Err("the allow list takes sha256 and sha512 only (md5 and sha1 have collisions)"),
+            List::Allow => drop(self.allow.insert(bytes, ())),
+            List::Block => drop(self.block.insert(bytes, if comment.is_empty() { UNNAMED } else { comment }.into())),
+            List::Skip if bytes.len() < 32 => return Err("the skip list takes sha256 and sha512 only (md5 and sha1 have collisions)"),
+            List::Skip => {
+                let engines: Vec<String> =
+                    fields.next().unwrap_or_default().split('|').map(str::trim).filter(|e| !e.is_empty()).map(Into::into).collect();
+                if engines.is_empty() {
+                    return Err("no engine to skip is named");
+                }
+                if engines.iter().any(|e| !CATALOGUE.iter().any(|identity| identity.name == e)) {
+                    return Err("an engine of this name does not exist");
+                }
+                self.skip.insert(bytes, engines);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_up(&self, digests: &Digests) -> EngineOutcome {
+        let all = [&digests.sha256, &digests.sha512, &digests.sha1, &digests.md5];
+        if all.iter().any(|digest| digest.is_empty()) {
+            return EngineOutcome::failed("digests are missing");
+        }
+        let mut outcome = EngineOutcome::clean();
+        for digest in all {
+            let Ok(bytes) = hex::decode(digest) else { return EngineOutcome::failed("a digest is malformed") };
+            if let Some(threat) = self.block.get(bytes.as_slice())
+                && outcome.code == Code::NoThreatDetected
+            {
+                outcome.code = Code::Infected;
+                outcome.threat = threat.to_string();
+                outcome.also.push(Code::Blocklisted);
+            }
+            if self.allow.contains_key(bytes.as_slice()) && !outcome.also.contains(&Code::Allowlisted) {
+                outcome.also.push(Code::Allowlisted);
+            }
+            if let Some(engines) = self.skip.get(bytes.as_slice()) {
+                outcome.skips.extend(engines.iter().cloned());
+            }
+        }
+        outcome
+    }
+}
+
+impl Engine for HashReputation {
+    fn identity(&self) -> EngineIdentity {
+        HASH_REPUTATION
+    }
+    fn version(&self) -> String {
+        format!("{} ({} hashes)", env!("CARGO_PKG_VERSION"), self.allow.len() + self.block.len() + self.skip.len())
+    }
+    fn def_time(&self) -> &str {
+        &self.def_time
+    }
+    fn issues(&self) -> &[String] {
+        &self.issues
+    }
+    fn needs_digests(&self) -> bool {
+        true
+    }
+    fn session(&self) -> Box<dyn Session + '_> {
+        Box::new(self)
+    }
+}
+
+impl Session for &HashReputation {
+    fn scan(&mut self, subject: &Subject<'_>, _budget: Duration) -> EngineOutcome {
+        self.look_up(subject.digests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digests;
+
+    fn engine(files: &[(&str, String)]) -> HashReputation {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("hashes")).unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join("hashes").join(name), text).unwrap();
+        }
+        HashReputation::load(Some(dir.path()))
+    }
+
+    #[test]
+    fn each_digest_finds_its_list() {
+        let (a, b, c) = (digests::of(b"a"), digests::of(b"b"), digests::of(b"c"));
+        let engine = engine(&[
+            ("allow.txt", format!("# ours\n{},from us\n\n", a.sha256)),
+            ("block-1.csv", format!("{}, Evil.B \n{}\n", b.md5, c.sha1.to_uppercase())),
+            ("skip.txt", format!("{},loud,YARA-X|Portcullis Heuristics", a.sha512)),
+        ]);
+        assert_eq!(engine.issues, Vec::<String>::new());
+        let found = engine.look_up(&a);
+        assert_eq!((found.code, found.also.as_slice()), (Code::NoThreatDetected, [Code::Allowlisted].as_slice()));
+        assert_eq!(found.skips, ["YARA-X", "Portcullis Heuristics"]);
+        assert_eq!(engine.look_up(&b).threat, "Evil.B");
+        assert_eq!(engine.look_up(&c).threat, UNNAMED);
+        assert_eq!(engine.look_up(&c).also, [Code::Blocklisted]);
+        assert_eq!(engine.look_up(&digests::of(b"d")), EngineOutcome::clean());
+        assert_eq!(engine.look_up(&Digests::default()).code, Code::Failed, "nothing to compare with is not clean");
+    }
+
+    #[test]
+    fn bad_lines_are_issues_and_collisions_can_not_allow() {
+        let a = digests::of(b"a");
+        let engine = engine(&[
+            ("allow.txt", format!("{}\n{}\nzz\n1234\n", a.md5, a.sha1)),
+            ("skip.csv", format!("{},x\n{},x,Nonsense\n", a.sha256, a.sha256)),
+            ("other.txt", "x".into()),
+        ]);
+        assert_eq!(engine.issues.len(), 7, "{:?}", engine.issues);
+        assert_eq!(engine.look_up(&a), EngineOutcome::clean());
+    }
+}

@@ -1,0 +1,149 @@
+//! Kinds of text.
+
+use portcullis_core::domain::report::FileType;
+
+use super::named;
+
+/// Bytes of the beginning (and of the end) that are looked at.
+const PROBE: usize = 64 * 1024;
+
+/// The kind of text a content is; `None` if it is none.
+pub(super) fn detect(content: &[u8]) -> Option<FileType> {
+    if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+        return utf16(content).then(|| named("text/plain", "UTF-16 Unicode text", &[], "T"));
+    }
+    let head = content.get(..PROBE).unwrap_or(content);
+    let tail = content.get(content.len().saturating_sub(PROBE)..).unwrap_or_default();
+    if !is_text(head) || !is_text(tail) {
+        return None;
+    }
+    let body = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    Some(kind(body, content).unwrap_or_else(|| {
+        let description = if head.is_ascii() && tail.is_ascii() { "ASCII text" } else { encoding(head) };
+        named("text/plain", description, &[], "T")
+    }))
+}
+
+/// No NUL, and few control characters that text does not have.
+fn is_text(bytes: &[u8]) -> bool {
+    let odd = |b: &u8| *b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x08 | 0x1b | 0x1a) || *b == 0x7f;
+    if bytes.contains(&0) || bytes.iter().filter(|b| odd(b)).count() * 100 > bytes.len() {
+        return false;
+    }
+    // Text in other encodings has high bytes among many letters; compressed data has them everywhere.
+    is_utf8(bytes) || bytes.iter().filter(|b| **b >= 0x80).count() * 3 < bytes.len()
+}
+
+/// UTF-8, but for a character that the probe cut at either end.
+fn is_utf8(bytes: &[u8]) -> bool {
+    let start = bytes.iter().take(3).take_while(|b| **b & 0xc0 == 0x80).count();
+    match std::str::from_utf8(bytes.get(start..).unwrap_or_default()) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    }
+}
+
+fn encoding(bytes: &[u8]) -> &'static str {
+    if is_utf8(bytes) { "UTF-8 Unicode text" } else { "Non-ISO extended-ASCII text" }
+}
+
+fn utf16(content: &[u8]) -> bool {
+    let big = content.starts_with(b"\xfe\xff");
+    let units = content.get(2..PROBE.min(content.len())).unwrap_or_default().as_chunks::<2>().0;
+    let unit = |pair: &[u8; 2]| if big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
+    units.iter().all(|pair| unit(pair) != 0)
+        && char::decode_utf16(units.iter().map(unit)).filter(Result::is_err).count() <= 1
+}
+
+fn kind(body: &[u8], content: &[u8]) -> Option<FileType> {
+    let lower: Vec<u8> = body.iter().take(1024).map(u8::to_ascii_lowercase).collect();
+    let begins = |what: &[u8]| lower.starts_with(what);
+    let has = |what: &[u8]| memchr::memmem::find(&lower, what).is_some();
+    if begins(b"#!") {
+        let line = String::from_utf8_lossy(lower.split(|b| *b == b'\n').next().unwrap_or_default()).into_owned();
+        let (mime, description) = match &line {
+            line if line.contains("python") => ("text/x-python", "Python script"),
+            line if line.contains("perl") => ("text/x-perl", "Perl script"),
+            line if line.contains("ruby") => ("text/x-ruby", "Ruby script"),
+            line if line.contains("node") => ("text/javascript", "Node.js script"),
+            line if line.contains("php") => ("text/x-php", "PHP script"),
+            line if line.contains("pwsh") => ("text/x-powershell", "PowerShell script"),
+            _ => ("text/x-shellscript", "Shell script"),
+        };
+        return Some(named(mime, description, &[], "T"));
+    }
+    if begins(b"<?php") {
+        return Some(named("text/x-php", "PHP script", &[], "T"));
+    }
+    if begins(b"<!doctype html") || begins(b"<html") || (begins(b"<") && has(b"<html")) {
+        return Some(named("text/html", "HTML document", &[], "T"));
+    }
+    if begins(b"<?xml") {
+        let svg = has(b"<svg");
+        return Some(if svg { named("image/svg+xml", "SVG image", &["svg", "xml"], "G") } else { named("application/xml", "XML document", &[], "T") });
+    }
+    if begins(b"<svg") {
+        return Some(named("image/svg+xml", "SVG image", &["svg"], "G"));
+    }
+    if begins(b"{\\rtf") {
+        return Some(named("application/rtf", "Rich Text Format", &["rtf", "doc"], "D"));
+    }
+    if begins(b"@echo off") {
+        return Some(named("text/x-msdos-batch", "DOS batch file", &[], "T"));
+    }
+    if begins(b"windows registry editor") || begins(b"regedit4") {
+        return Some(named("text/x-ms-regedit", "Windows registry file", &[], "T"));
+    }
+    if begins(b"[internetshortcut]") {
+        return Some(named("application/x-mswinurl", "Internet shortcut", &[], "T"));
+    }
+    if begins(b"begin:vcard") {
+        return Some(named("text/vcard", "vCard", &[], "T"));
+    }
+    if begins(b"begin:vcalendar") {
+        return Some(named("text/calendar", "iCalendar", &[], "T"));
+    }
+    if (begins(b"{") || begins(b"[")) && is_json(content) {
+        return Some(named("application/json", "JSON data", &[], "T"));
+    }
+    let mail = [&b"received:"[..], b"return-path:", b"mime-version:", b"message-id:", b"delivered-to:", b"from:"];
+    if mail.iter().any(|header| begins(header)) && has(b"\nsubject:") {
+        return Some(named("message/rfc822", "E-mail message", &["eml", "mht", "mhtml", "txt"], "M"));
+    }
+    None
+}
+
+/// Small ones are parsed; of large ones only the brackets at both ends are looked at.
+fn is_json(content: &[u8]) -> bool {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content).trim_ascii();
+    if content.len() <= 4 * PROBE {
+        return serde_json::from_slice::<serde::de::IgnoredAny>(content).is_ok();
+    }
+    matches!((content.first(), content.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::filetype::detect;
+
+    #[test]
+    fn kinds_of_text() {
+        let cases: &[(&[u8], &str, &str)] = &[
+            (b"hello\nworld\n", "text/plain", "ASCII text"),
+            ("grüße".as_bytes(), "text/plain", "UTF-8 Unicode text"),
+            (b"gr\xfc\xdfe aus Bern", "text/plain", "Non-ISO extended-ASCII text"),
+            (b"\xff\xfeh\0i\0", "text/plain", "UTF-16 Unicode text"),
+            (b"<!DOCTYPE html><html></html>", "text/html", ""),
+            (b"{\"a\": [1, 2]}", "application/json", "JSON data"),
+            (b"{not json", "text/plain", "ASCII text"),
+            (b"<?xml version=\"1.0\"?><a/>", "application/xml", ""),
+            (b"#!/usr/bin/env python3\nprint()\n", "text/x-python", ""),
+            (b"#!/bin/sh\necho\n", "text/x-shellscript", ""),
+        ];
+        for (content, mime, description) in cases {
+            let found = detect(content);
+            assert_eq!(found.mime, *mime, "{}", String::from_utf8_lossy(content));
+            assert!(description.is_empty() || found.description == *description, "{found:?}");
+        }
+    }
+}

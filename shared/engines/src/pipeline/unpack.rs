@@ -1,0 +1,138 @@
+//! Unpacks a submission, depth first, and hands every content to the scanners.
+//!
+//! What always holds: one thread unpacks, so one [`Ledger`] sees every byte of every level; once a
+//! limit is hit nothing is read any further, and every archive around it carries the code.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use portcullis_core::domain::verdict::Code;
+
+use super::node::Tree;
+use super::queue::Queue;
+use super::scan::{self, Task};
+use crate::archive::{self, Entry, Extractor, Ledger, ReadFault, Sink, Stop};
+use crate::content::{Content, Spool};
+use crate::engine::guarded;
+use crate::job::Job;
+use crate::{clock, names};
+
+const CHUNK: usize = 64 * 1024;
+
+/// The thread that unpacks.
+pub(super) struct Unpacker<'a> {
+    job: &'a Job,
+    ledger: Ledger<'a>,
+    tree: Tree,
+    queue: &'a Queue,
+    deadline: Instant,
+    stopped: bool,
+}
+
+impl<'a> Unpacker<'a> {
+    pub(super) fn new(job: &'a Job, ledger: Ledger<'a>, tree: Tree, queue: &'a Queue) -> Self {
+        Self { job, deadline: queue.deadline(), ledger, tree, queue, stopped: false }
+    }
+
+    pub(super) fn finish(self) -> Tree {
+        self.tree
+    }
+
+    /// Opens the content of node `index`, and everything in it.
+    pub(super) fn open(&mut self, extractor: &dyn Extractor, index: usize, content: &[u8]) {
+        let start = Instant::now();
+        let max = self.job.rule.extraction.max_depth;
+        if self.tree.depth(index) >= max {
+            self.tree.limit(index, Code::ExceededArchiveDepth, &format!("archives are nested deeper than {max} levels"));
+            return;
+        }
+        let passwords = &self.job.passwords;
+        let result = guarded(|| extractor.extract(content, passwords, &mut Level { unpacker: self, index }))
+            .unwrap_or_else(|| Err(Stop::corrupt("the extractor panicked")));
+        self.tree.opened(index, clock::since(start));
+        match result {
+            // Stopped further in: the codes are already where they belong.
+            Err(Stop::Limit(..)) if self.stopped => {}
+            Ok(()) => {}
+            Err(Stop::Corrupt(why)) => self.tree.fail(index, &why),
+            Err(Stop::Limit(code, why)) => {
+                self.stopped = true;
+                self.tree.limit(index, code, &why);
+            }
+        }
+    }
+}
+
+/// One archive that is being read.
+struct Level<'u, 'a> {
+    unpacker: &'u mut Unpacker<'a>,
+    index: usize,
+}
+
+impl Level<'_, '_> {
+    fn go_on(&self) -> Result<(), Stop> {
+        // The codes are already where they belong; this only ends the outer levels' loops.
+        if self.unpacker.stopped { Err(Stop::Limit(Code::Failed, String::new())) } else { Ok(()) }
+    }
+}
+
+impl Sink for Level<'_, '_> {
+    fn announce(&mut self, entries: u64) -> Result<(), Stop> {
+        self.unpacker.ledger.announce(entries)
+    }
+
+    fn count(&mut self) -> Result<(), Stop> {
+        self.go_on()?;
+        self.unpacker.ledger.count()
+    }
+
+    fn read(&mut self, declared: u64, from: &mut dyn Read) -> Result<Content, ReadFault> {
+        let ledger = &mut self.unpacker.ledger;
+        ledger.foresee(declared).map_err(ReadFault::Stop)?;
+        let mut spool = Spool::new(&self.unpacker.job.scratch_dir);
+        let mut buffer = vec![0; CHUNK];
+        let mut charged = 0;
+        let no_room = |error: std::io::Error| ReadFault::Stop(Stop::Limit(Code::Failed, format!("a content could not be stored: {error}")));
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return spool.finish().map_err(no_room),
+                Ok(read) => {
+                    charged += read as u64;
+                    ledger.charge(read as u64).map_err(ReadFault::Stop)?;
+                    spool.write_all(buffer.get(..read).unwrap_or_default()).map_err(no_room)?;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    ledger.refund(charged);
+                    return Err(ReadFault::Broken(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn child(&mut self, entry: Entry, content: Content) -> Result<(), Stop> {
+        let unpacker = &mut *self.unpacker;
+        let bytes = content.as_ref();
+        let (file_type, filetype_ms) = scan::typed(bytes);
+        let display = names::of_child(unpacker.tree.name(self.index), &entry.name);
+        let index = unpacker.tree.add(Some(self.index), display, bytes.len() as u64, file_type.clone(), filetype_ms);
+        if let Some(note) = entry.note {
+            unpacker.tree.note(index, note);
+        }
+        let extractor = guarded(|| archive::extractor_for(bytes, &file_type)).flatten();
+        let content = Arc::new(content);
+        let task = Task { index, name: entry.name, content: Arc::clone(&content), file_type, deadline: unpacker.deadline };
+        unpacker.queue.put(task);
+        if let Some(extractor) = extractor {
+            unpacker.open(extractor, index, content.as_ref().as_ref());
+        }
+        self.go_on()
+    }
+
+    fn blocked(&mut self, entry: Entry, code: Code, why: String) {
+        let tree = &mut self.unpacker.tree;
+        let display = names::of_child(tree.name(self.index), &entry.name);
+        tree.add_blocked(self.index, display, entry.declared, code, &why);
+    }
+}

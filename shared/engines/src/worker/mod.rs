@@ -1,0 +1,56 @@
+//! Analyses in child processes of the same binary.
+//!
+//! A parser may abort, overflow its stack or be refused memory; none of that can be caught. So parsers
+//! run in workers: long-lived children that load the definitions once and take one job at a time. What
+//! always holds: a worker's death is the death of its own job only, and a job whose time is over ends
+//! as a verdict that blocks.
+//!
+//! The parent talks to a worker in [`frames`] over its standard input and output.
+
+mod child;
+mod frames;
+mod pool;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use portcullis_core::domain::engine::EngineStatus;
+use portcullis_core::domain::report::AnalysisReport;
+use serde::{Deserialize, Serialize};
+
+pub use self::pool::{WorkerConfig, WorkerDeath, WorkerPool};
+use crate::job::Job;
+
+/// First argument of a worker.
+pub const ARGUMENT: &str = "--portcullis-worker";
+
+/// Whether this process was started as a worker. To be asked first thing in `main`.
+pub fn is_worker_invocation() -> bool {
+    std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT)
+}
+
+/// The whole life of a worker: until its standard input ends.
+pub fn main() -> ExitCode {
+    child::run()
+}
+
+/// What a worker is told first.
+#[derive(Debug, Serialize, Deserialize)]
+struct Setup {
+    definitions_dir: Option<PathBuf>,
+    cache_dir: PathBuf,
+    memory_limit_bytes: u64,
+}
+
+/// What a worker is told then.
+#[derive(Debug, Serialize, Deserialize)]
+enum Request {
+    Analyse(Box<Job>),
+}
+
+/// What a worker answers.
+#[derive(Debug, Serialize, Deserialize)]
+enum Response {
+    Ready(Vec<EngineStatus>),
+    Report(Box<AnalysisReport>),
+}

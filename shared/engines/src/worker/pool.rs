@@ -1,0 +1,234 @@
+//! The parent's side: starts workers, gives each one job at a time, replaces those that die or are out of date.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use portcullis_core::domain::engine::EngineStatus;
+use portcullis_core::domain::report::AnalysisReport;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::{ARGUMENT, Request, Response, Setup, frames};
+use crate::job::Job;
+use crate::{hooks, pipeline};
+
+/// Time a worker has beyond its job's budget to end by itself: it knows better what to report.
+const GRACE: Duration = Duration::from_secs(5);
+/// Time a worker has to load its definitions (a large rule set compiles in about 12 s).
+const START: Duration = Duration::from_secs(120);
+/// Variables of the parent's environment that a worker gets; credentials are not among them.
+const ENVIRONMENT: &[&str] = &["PATH", "TZ", "LANG", "TMPDIR", "RUST_BACKTRACE", "LD_LIBRARY_PATH"];
+
+/// How workers are started.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// A binary whose `main` begins with `worker::is_worker_invocation`.
+    pub executable: PathBuf,
+    /// Most workers at a time, at least 1.
+    pub workers: usize,
+    /// Rules and lists, see [`crate::definitions`].
+    pub definitions_dir: Option<PathBuf>,
+    /// Compiled rules are kept here. Must be private to this user: a compiled pack is executable code.
+    pub cache_dir: PathBuf,
+    /// Large children of archives are kept here, without names.
+    pub scratch_dir: PathBuf,
+    /// Most memory a worker may allocate, in bytes (`RLIMIT_DATA`; mapped files do not count). At least 256 MiB are needed.
+    pub memory_limit_bytes: u64,
+    /// Whether contents may ask a worker to die (see the module `hooks`); has no effect in release builds.
+    pub test_hooks: bool,
+}
+
+/// A worker died on a job. The job may be tried again; the third death should end it as `Failed`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the worker died: {reason}")]
+pub struct WorkerDeath {
+    /// What is known: a signal, an exit code, or what broke.
+    pub reason: String,
+}
+
+impl WorkerDeath {
+    fn of(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+struct Worker {
+    process: Child,
+    to: ChildStdin,
+    from: ChildStdout,
+    generation: u64,
+}
+
+struct Shared {
+    config: WorkerConfig,
+    permits: Semaphore,
+    idle: Mutex<Vec<Worker>>,
+    generation: AtomicU64,
+    status: Mutex<Option<(u64, Vec<EngineStatus>)>>,
+}
+
+/// Workers, started when they are needed. Clones share the workers; dropping the last one ends them.
+#[derive(Clone)]
+pub struct WorkerPool {
+    shared: Arc<Shared>,
+}
+
+impl WorkerPool {
+    /// A pool without workers yet.
+    pub fn new(config: WorkerConfig) -> Self {
+        let permits = Semaphore::new(config.workers.max(1));
+        let shared =
+            Shared { config, permits, idle: Mutex::default(), generation: AtomicU64::new(0), status: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Where large contents are kept; what a job's `scratch_dir` should be.
+    pub fn scratch_dir(&self) -> &std::path::Path {
+        &self.shared.config.scratch_dir
+    }
+
+    /// Analyses one file in a worker. Waits for one to be free. Dropping the future ends the worker.
+    ///
+    /// A job that does not end within its budget is reported as `Failed`; only the death of the worker is an error.
+    pub async fn analyse(&self, job: Job) -> Result<AnalysisReport, WorkerDeath> {
+        let permit = self.shared.permits.acquire().await.map_err(|_| WorkerDeath::of("the pool is closed"))?;
+        let limit = job.budget() + GRACE;
+        let mut worker = self.worker().await?;
+        let request = Request::Analyse(Box::new(job));
+        let result = timeout(limit, worker.ask(&request)).await;
+        let Request::Analyse(job) = request;
+        let report = match result {
+            Ok(Ok(Response::Report(report))) => {
+                self.put_back(worker);
+                Ok(*report)
+            }
+            Ok(Ok(Response::Ready(_))) => Err(WorkerDeath::of("it answered out of turn")),
+            Ok(Err(error)) => Err(worker.post_mortem(&error).await),
+            Err(_) => {
+                worker.kill().await;
+                Ok(pipeline::unreadable(&job, "the analysis did not end within its time and was stopped"))
+            }
+        };
+        drop(permit);
+        if let Err(death) = &report {
+            tracing::warn!(reason = %death.reason, "worker died");
+        }
+        report
+    }
+
+    /// What the engines of the current definitions say of themselves. Starts a worker if none was started yet.
+    pub async fn status(&self) -> Result<Vec<EngineStatus>, WorkerDeath> {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        let known = || {
+            let status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.as_ref().filter(|(of, _)| *of == generation).map(|(_, status)| status.clone())
+        };
+        if let Some(status) = known() {
+            return Ok(status);
+        }
+        let worker = self.start().await?;
+        self.put_back(worker);
+        known().ok_or_else(|| WorkerDeath::of("the definitions changed meanwhile"))
+    }
+
+    /// Takes up changed definitions: jobs that run end with the old ones, later jobs begin with the new ones.
+    ///
+    /// The new definitions are loaded here, so the next job does not wait for them.
+    pub async fn reload(&self) -> Result<Vec<EngineStatus>, WorkerDeath> {
+        self.shared.generation.fetch_add(1, Ordering::AcqRel);
+        let stale = std::mem::take(&mut *self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(stale);
+        self.status().await
+    }
+
+    async fn worker(&self) -> Result<Worker, WorkerDeath> {
+        loop {
+            let idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(mut worker) = idle else { return self.start().await };
+            // One that died while idle (out of memory, say) costs no job.
+            if worker.generation == self.shared.generation.load(Ordering::Acquire) && matches!(worker.process.try_wait(), Ok(None)) {
+                return Ok(worker);
+            }
+        }
+    }
+
+    fn put_back(&self, worker: Worker) {
+        let mut idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if worker.generation == self.shared.generation.load(Ordering::Acquire) && idle.len() < self.shared.config.workers.max(1) {
+            idle.push(worker);
+        }
+    }
+
+    async fn start(&self) -> Result<Worker, WorkerDeath> {
+        let config = &self.shared.config;
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        let mut command = Command::new(&config.executable);
+        command.arg(ARGUMENT).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        command.envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        if config.test_hooks {
+            command.env(hooks::ENV, "1");
+        }
+        let start_failed = |error: io::Error| WorkerDeath::of(format!("`{}` could not be started: {error}", config.executable.display()));
+        let mut process = command.spawn().map_err(start_failed)?;
+        let (Some(to), Some(from)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err(WorkerDeath::of("its standard input and output could not be taken"));
+        };
+        let mut worker = Worker { process, to, from, generation };
+        let setup = Setup {
+            definitions_dir: config.definitions_dir.clone(),
+            cache_dir: config.cache_dir.clone(),
+            memory_limit_bytes: config.memory_limit_bytes,
+        };
+        match timeout(START, worker.ask(&setup)).await {
+            Ok(Ok(Response::Ready(status))) => {
+                *self.shared.status.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation, status));
+                Ok(worker)
+            }
+            Ok(Ok(Response::Report(_))) => Err(WorkerDeath::of("it answered out of turn")),
+            Ok(Err(error)) => Err(worker.post_mortem(&error).await),
+            Err(_) => Err(WorkerDeath::of("it did not load its definitions in time")),
+        }
+    }
+}
+
+impl Worker {
+    async fn ask(&mut self, message: &impl serde::Serialize) -> io::Result<Response> {
+        self.to.write_all(&frames::encode(message)?).await?;
+        self.to.flush().await?;
+        frames::read_async(&mut self.from).await
+    }
+
+    async fn kill(&mut self) {
+        if let Err(error) = self.process.kill().await {
+            tracing::warn!(%error, "a worker could not be killed");
+        }
+    }
+
+    /// Why it does not answer any more.
+    async fn post_mortem(mut self, error: &io::Error) -> WorkerDeath {
+        match timeout(Duration::from_secs(2), self.process.wait()).await {
+            Ok(Ok(status)) => WorkerDeath::of(describe(status)),
+            _ => {
+                self.kill().await;
+                WorkerDeath::of(format!("it broke off: {error}"))
+            }
+        }
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.signal(), status.code()) {
+        (Some(6), _) => "signal 6 (abort, or out of memory)".into(),
+        (Some(9), _) => "signal 9 (killed)".into(),
+        (Some(signal), _) => format!("signal {signal}"),
+        (None, Some(code)) => format!("exit code {code}"),
+        (None, None) => "unknown".into(),
+    }
+}
