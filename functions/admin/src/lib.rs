@@ -1,1 +1,46 @@
-//! Placeholder.
+//! Health, version, engines, nodes; later configuration, YARA and licence (contract §1.6–1.10).
+
+mod stats;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use portcullis_core::auth::{Authenticator, FirstAdmin};
+use portcullis_core::aws::Clients;
+use portcullis_core::config::{ConfigError, Env};
+use portcullis_core::http::{self, routes::Function};
+use portcullis_core::store::{identity::Identity, queue::Queue, settings::Settings};
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    auth: Authenticator,
+    settings: Arc<Settings>,
+    scan_queue: Queue,
+}
+
+/// The function's router, from its environment.
+///
+/// # Errors
+/// All problems of the configuration, together.
+pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
+    let mut reader = env.reader("admin");
+    let table = reader.text("PORTCULLIS_TABLE");
+    let queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
+    let first_admin = FirstAdmin::read(&mut reader);
+    reader.finish(())?;
+    let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
+    let admin = Admin {
+        auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
+        settings,
+        scan_queue: Queue::new(clients.sqs().clone(), queue),
+    };
+    let handlers = Router::new()
+        .route("/version", get(stats::version))
+        .route("/readyz", get(stats::ready))
+        .route("/stat/engines", get(stats::engines))
+        .route("/stat/nodes", get(stats::nodes))
+        .with_state(admin);
+    Ok(http::service(Function::Admin, handlers))
+}

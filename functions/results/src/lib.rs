@@ -1,1 +1,59 @@
-//! Placeholder.
+//! Everything that reads results (contract F4–F6, F9, F12).
+//!
+//! What always holds: a poll is one read of the table (a second only for children and finished archives),
+//! and an id that was issued answers 200.
+
+mod analysis;
+mod hash;
+mod listing;
+mod paging;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use portcullis_core::auth::{Authenticator, FirstAdmin};
+use portcullis_core::aws::Clients;
+use portcullis_core::config::{ConfigError, Env};
+use portcullis_core::http::{self, routes::Function};
+use portcullis_core::store::{children::Children, hashes::Hashes, identity::Identity, objects::Objects, scans::Scans, settings::Settings};
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+pub(crate) struct Results {
+    auth: Authenticator,
+    settings: Arc<Settings>,
+    scans: Scans,
+    hashes: Hashes,
+    children: Children,
+}
+
+/// The function's router, from its environment.
+///
+/// # Errors
+/// All problems of the configuration, together.
+pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
+    let mut reader = env.reader("results");
+    let table = reader.text("PORTCULLIS_TABLE");
+    let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
+    let first_admin = FirstAdmin::read(&mut reader);
+    reader.finish(())?;
+    let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
+    let results = Results {
+        auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
+        settings,
+        scans: Scans::new(clients.dynamodb().clone(), &table),
+        hashes: Hashes::new(clients.dynamodb().clone(), &table),
+        children: Children::new(Objects::new(clients.s3().clone()), reports),
+    };
+    let handlers = Router::new()
+        .route("/", get(listing::home))
+        .route("/limits", get(listing::limits))
+        .route("/file/rules", get(listing::rules))
+        .route("/file/{data_id}", get(analysis::by_id))
+        .route("/process/{data_id}", get(analysis::by_id))
+        .route("/archive/{data_id}", get(analysis::archive))
+        .route("/hash/{hash}", get(hash::by_hash))
+        .with_state(results);
+    Ok(http::service(Function::Results, handlers))
+}

@@ -51,6 +51,10 @@ impl Env {
     pub fn of_process() -> Self {
         Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
     }
+    /// `PORTCULLIS_LOG`: needed before there is a place to report problems to.
+    pub fn log_filter(&self) -> String {
+        self.0.get("PORTCULLIS_LOG").filter(|filter| !filter.is_empty()).cloned().unwrap_or_else(|| "info".to_owned())
+    }
     /// Reads the keys of `function`.
     pub fn reader(&self, function: &'static str) -> Reader<'_> {
         Reader { env: self, function, problems: Vec::new() }

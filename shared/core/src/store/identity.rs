@@ -142,6 +142,13 @@ impl Identity {
         Ok(FIRST_ADMIN_ID + count.unwrap_or_default())
     }
 
+    /// The highest user id given out.
+    pub async fn last_user_id(&self) -> Result<u64, StoreError> {
+        let item = self.get(key("COUNTER", "USER")).await?;
+        let count = item.as_ref().and_then(|item| number(item, "last_id")).and_then(|id| u64::try_from(id).ok());
+        Ok(FIRST_ADMIN_ID + count.unwrap_or_default())
+    }
+
     /// Writes a new user, its name and its key, or nothing.
     ///
     /// # Errors

@@ -1,0 +1,92 @@
+//! `/version`, `/readyz`, `/stat/engines`, `/stat/nodes` (contract §1.10, §6.7, §6.9).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use portcullis_core::auth::roles::Right;
+use portcullis_core::domain::engine::EngineStatus;
+use portcullis_core::error::chain;
+use portcullis_core::http::body::query;
+use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::store::StoreError;
+use portcullis_core::store::queue::Depth;
+use portcullis_core::wire::engines;
+use serde_json::{Value, json};
+
+use crate::Admin;
+
+/// Core's product id for Linux (contract §9 U39).
+const PRODUCT_ID: &str = "MSCL";
+/// The Core API that is spoken. Major 5: clients choose their link style by it. Below 5.11 while multipart uploads answer 501.
+const CORE_VERSION: &str = "5.10.0";
+/// Slots told to clients that scale by them; SQS itself has no bound.
+const QUEUE_SLOTS: u64 = 500;
+
+impl Admin {
+    async fn published(&self) -> Result<Vec<EngineStatus>, StoreError> {
+        Ok(self.settings.get(engines::PUBLISHED).await?.unwrap_or_default())
+    }
+}
+
+/// `GET /version`: also how clients test a key.
+pub(crate) async fn version(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
+    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?;
+    Ok(Json(json!({ "product_id": PRODUCT_ID, "version": CORE_VERSION, "portcullis": env!("CARGO_PKG_VERSION") })))
+}
+
+/// `GET /stat/engines`.
+pub(crate) async fn engines(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Vec<engines::Engine>>, ApiError> {
+    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?;
+    Ok(Json(engines::list(&admin.published().await?)))
+}
+
+/// `GET /stat/nodes`: one logical node; functions come and go, the queue is what they share. An object, not an array (contract §9 U22).
+pub(crate) async fn nodes(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
+    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::AgentsRead)?;
+    let published = admin.published().await?;
+    let Depth { waiting, in_flight } = admin.scan_queue.depth().await?;
+    let used = waiting + in_flight;
+    let issues: Vec<Value> =
+        published.iter().flat_map(|engine| &engine.issues).map(|issue| json!({ "description": issue, "severity": "warning" })).collect();
+    Ok(Json(json!({
+        "external_nodes_allowed": false,
+        "max_node_count": 1,
+        "statuses": [{
+            "address": "",
+            "id": ":1",
+            "cpu_cores": std::thread::available_parallelism().map_or(1, usize::from),
+            "load": 0,
+            "total_memory": 0,
+            "free_disk_space": 0,
+            "os": std::env::consts::OS,
+            "version": CORE_VERSION,
+            "scan_queue": waiting,
+            "scan_queue_details": { "available_slots": QUEUE_SLOTS.saturating_sub(used).max(1), "total_scan_queue": QUEUE_SLOTS },
+            "issues": issues,
+            "engines": engines::list_of_node(&published),
+        }],
+    })))
+}
+
+/// `GET /readyz`: 200 when table, queue and engines answer, else 503. No key: load balancers ask it.
+pub(crate) async fn ready(State(admin): State<Admin>, uri: Uri) -> Response {
+    let (published, depth) = tokio::join!(admin.published(), admin.scan_queue.depth());
+    for error in [published.as_ref().err(), depth.as_ref().err()].into_iter().flatten() {
+        tracing::error!(error = %chain(error), "not ready");
+    }
+    let engines = published.as_ref().is_ok_and(|list| list.iter().all(|engine| engine.active));
+    let ready = published.is_ok() && depth.is_ok() && engines;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = if query(&uri, "verbose").as_deref() == Some("true") {
+        json!({
+            "database": { "status": published.is_ok() },
+            "license": { "status": "ok" },
+            "scan_queue": { "status": depth.is_ok(), "required": true },
+            "engines": { "status": engines, "required": true },
+        })
+    } else {
+        json!({ "ready": ready })
+    };
+    (status, Json(body)).into_response()
+}

@@ -1,0 +1,55 @@
+//! `GET /file/{data_id}`, `/process/{data_id}`, `/archive/{data_id}`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use portcullis_core::auth::Caller;
+use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::submission::Record;
+use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::store::scans::Inline;
+use portcullis_core::wire::result::{self, ExtractedFiles};
+
+use crate::Results;
+use crate::paging::{MAX_PAGE, Window};
+
+/// The result of a submission or of a child, finished or not.
+pub(crate) async fn by_id(State(results): State<Results>, Path(asked): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
+    let window = Window::read(&uri)?;
+    let Some(id) = DataId::parse(&asked) else { return Ok(Json(result::not_found(&asked)).into_response()) };
+    results.answer(&id, &asked, &caller, window).await
+}
+
+/// The report of an archive with all its children: as many as fit a page without a query, else the page asked for.
+pub(crate) async fn archive(state: State<Results>, path: Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    by_id(state, path, headers, uri).await
+}
+
+impl Results {
+    /// Answers for `id`; an id that was never issued is `Not Found` under what was `asked`.
+    pub(crate) async fn answer(&self, id: &DataId, asked: &str, caller: &Caller, window: Window) -> Result<Response, ApiError> {
+        let not_found = || Ok(Json(result::not_found(asked)).into_response());
+        let Some((record, inline)) = self.scans.get(id).await? else { return not_found() };
+        let number = record.submission.id.number_of(id);
+        let child = if number == 0 { None } else { self.children.child(&record, &inline, number).await? };
+        if number != 0 && child.is_none() {
+            return not_found();
+        }
+        caller.may_read(record.submission.owner.as_ref())?;
+        let answer = match (&child, &record.outcome) {
+            (Some(child), Some(outcome)) => result::of_child(&record, outcome, id, child),
+            _ => {
+                let listing = self.listing(&record, &inline, window).await?;
+                result::of_record(&record, listing)
+            }
+        };
+        Ok(Json(answer).into_response())
+    }
+
+    async fn listing(&self, record: &Record, inline: &Inline, window: Window) -> Result<Option<ExtractedFiles>, ApiError> {
+        let page = self.children.page(record, inline, window.first, window.size.min(MAX_PAGE)).await?;
+        Ok(result::listing(record, page.children, window.first, window.size))
+    }
+}

@@ -1,0 +1,112 @@
+//! `POST /file`: raw bytes in, `data_id` out (contract §4).
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use aws_smithy_types::body::SdkBody;
+use axum::Json;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_LENGTH;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use portcullis_core::domain::submission::Source;
+use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::store::StoreError;
+use serde_json::{Value, json};
+use sync_wrapper::SyncWrapper;
+
+use crate::Upload;
+
+/// Accepts one file. Answers as soon as the object is stored; the scan starts by the object's event.
+pub(crate) async fn submit(State(upload): State<Upload>, request: Request) -> Result<Json<Value>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let mut planned = upload.plan(&parts.headers, &parts.uri, Source::Api).await?;
+    // Lambda hands over whole bodies, so their length is known even where a gateway dropped the header.
+    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+    let size = declared.or_else(|| body.size_hint().exact()).ok_or_else(|| ApiError::from(ErrorCode::MissingLength))?;
+    if size == 0 {
+        return Err(ErrorCode::EmptyFile.into());
+    }
+    if size > planned.rule.max_file_size {
+        return Err(ErrorCode::FileTooLarge.into());
+    }
+    planned.submission.size = size;
+    upload.record(&planned).await?;
+    let submission = planned.submission;
+    let stream = SdkBody::from_body_1_x(ExactBody { body: Some(SyncWrapper::new(body)), left: size });
+    if let Err(error) = upload.objects.put(&submission.bucket, &submission.key, size, stream.into()).await {
+        return Err(upload.give_up(&submission.id, error).await);
+    }
+    tracing::info!(data_id = %submission.id, size, rule = submission.rule, "submitted");
+    Ok(Json(json!({ "data_id": submission.id })))
+}
+
+impl Upload {
+    /// Takes back the record of an upload that failed: the client learns it now, and nobody shall see it as lost later.
+    async fn give_up(&self, id: &portcullis_core::domain::id::DataId, error: StoreError) -> ApiError {
+        if let Err(withdrawal) = self.scans.withdraw(id).await {
+            // Sweep ends it.
+            tracing::warn!(data_id = %id, error = %withdrawal, "record of a failed upload stays");
+        }
+        ApiError::caused(ErrorCode::RequestFailed, error)
+    }
+}
+
+/// A request body that must have exactly the announced length.
+///
+/// A client that breaks off, or sends more, makes the stream fail, so that S3 stores nothing.
+struct ExactBody {
+    /// Axum's bodies are not `Sync`, the SDK's must be; only one task ever touches this one.
+    body: Option<SyncWrapper<Body>>,
+    left: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the body has not the announced length")]
+struct WrongLength;
+
+impl HttpBody for ExactBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+        match std::task::ready!(Pin::new(body.get_mut()).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                match self.left.checked_sub(length) {
+                    Some(left) => self.left = left,
+                    None => return Poll::Ready(Some(Err(WrongLength.into()))),
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            None => {
+                self.body = None;
+                if self.left == 0 { Poll::Ready(None) } else { Poll::Ready(Some(Err(WrongLength.into()))) }
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    async fn read(bytes: &'static [u8], announced: u64) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+        ExactBody { body: Some(SyncWrapper::new(Body::from(bytes))), left: announced }.collect().await.map(http_body_util::Collected::to_bytes)
+    }
+
+    #[tokio::test]
+    async fn only_the_announced_length_gets_through() {
+        assert_eq!(read(b"abc", 3).await.unwrap(), "abc");
+        assert!(read(b"abc", 4).await.is_err());
+        assert!(read(b"abc", 2).await.is_err());
+    }
+}

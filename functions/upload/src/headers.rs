@@ -1,0 +1,113 @@
+//! The request headers of a submission (contract §4.1), as the client sent them: decoded, not yet judged.
+
+use axum::http::HeaderMap;
+use portcullis_core::domain::name::decode_header;
+use portcullis_core::http::body::header;
+use portcullis_core::http::error::{ApiError, ErrorCode};
+use serde_json::Value;
+
+/// Passwords looked at, at most: each is tried on each encrypted entry.
+const MAX_PASSWORDS: usize = 32;
+/// Largest metadata, in bytes: it is stored with the record and comes back with every poll.
+const MAX_METADATA: usize = 8 * 1024;
+
+/// What the headers say.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct SubmissionHeaders {
+    pub(crate) filename: String,
+    pub(crate) rule: String,
+    pub(crate) user_agent: String,
+    pub(crate) metadata: Option<Value>,
+    pub(crate) passwords: Vec<String>,
+}
+
+impl SubmissionHeaders {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// 400 for `filepath` (there is no local scan), for too many passwords and too much metadata.
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let text = |name| header(headers, name).unwrap_or_default();
+        if !text("filepath").is_empty() {
+            return Err(ErrorCode::LocalScanRefused.into());
+        }
+        let rule = Some(text("rule")).filter(|rule| !rule.is_empty()).unwrap_or_else(|| text("workflow"));
+        Ok(Self { filename: text("filename"), rule, user_agent: text("user_agent"), metadata: metadata(&text("metadata"))?, passwords: passwords(headers)? })
+    }
+}
+
+/// The object as sent; text that is no JSON stays text (contract §9 U9).
+fn metadata(text: &str) -> Result<Option<Value>, ApiError> {
+    if text.len() > MAX_METADATA {
+        return Err(ApiError::with_text(ErrorCode::BadRequest, format!("The metadata header is larger than {MAX_METADATA} bytes.")));
+    }
+    Ok(match text {
+        "" => None,
+        text => Some(serde_json::from_str(text).ok().filter(|value: &Value| !value.is_null()).unwrap_or_else(|| Value::String(text.to_owned()))),
+    })
+}
+
+/// `archivepwd` and `archivepwd<N>`, in the order of N.
+fn passwords(headers: &HeaderMap) -> Result<Vec<String>, ApiError> {
+    let mut found: Vec<(u64, String)> = Vec::new();
+    for (name, value) in headers {
+        let number = match name.as_str().strip_prefix("archivepwd") {
+            Some("") => Some(0),
+            Some(digits) => digits.parse().ok(),
+            None => None,
+        };
+        if let Some(number) = number {
+            found.push((number, decode_header(value.as_bytes())));
+        }
+    }
+    if found.len() > MAX_PASSWORDS {
+        return Err(ApiError::with_text(ErrorCode::BadRequest, format!("More than {MAX_PASSWORDS} archive passwords were given.")));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, password)| password).filter(|password| !password.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{HeaderName, HeaderValue};
+
+    fn read(pairs: &[(&'static str, &[u8])]) -> Result<SubmissionHeaders, ApiError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
+        }
+        SubmissionHeaders::read(&headers)
+    }
+
+    #[test]
+    fn decodes_every_header_and_orders_passwords() {
+        let got = read(&[
+            ("filename", b"a%20b.pdf"),
+            ("workflow", b"File%20process"),
+            ("user_agent", b"mdicapserver"),
+            ("metadata", br#"{"client_ip":"10.0.1.100"}"#),
+            ("archivepwd2", b"two%20words"),
+            ("archivepwd", b"first"),
+            ("archivepwdx", b"ignored"),
+        ])
+        .unwrap();
+        assert_eq!(got.filename, "a b.pdf");
+        assert_eq!(got.rule, "File process");
+        assert_eq!(got.user_agent, "mdicapserver");
+        assert_eq!(got.metadata.unwrap()["client_ip"], "10.0.1.100");
+        assert_eq!(got.passwords, ["first", "two words"]);
+    }
+
+    #[test]
+    fn rule_comes_before_its_deprecated_alias_and_metadata_may_be_text() {
+        let got = read(&[("rule", b"a"), ("workflow", b"b"), ("metadata", b"plain text")]).unwrap();
+        assert_eq!(got.rule, "a");
+        assert_eq!(got.metadata, Some(Value::String("plain text".into())));
+    }
+
+    #[test]
+    fn local_paths_are_refused() {
+        assert_eq!(read(&[("filepath", b"/etc/passwd")]).unwrap_err().code(), ErrorCode::LocalScanRefused);
+    }
+}

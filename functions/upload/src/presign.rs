@@ -1,0 +1,136 @@
+//! `POST /file/presign` (ours): the client uploads straight to S3, so files may be larger than an API body.
+//!
+//! The answer is a form for an HTML-style `POST` (S3's "POST policy"): only this way the size is bounded
+//! by S3 itself. The policy names the exact key, the size range and the end of its life; the signature is
+//! AWS Signature Version 4 over it.
+//! Source: Amazon S3 API reference, "Creating a POST policy" and "Calculating a signature for POST".
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portcullis_core::clock::{iso, now_ms};
+use portcullis_core::domain::submission::Source;
+use portcullis_core::http::error::{ApiError, ErrorCode};
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::Upload;
+
+/// What signing needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Signing {
+    region: String,
+    endpoint: Option<String>,
+    credentials: Option<SharedCredentialsProvider>,
+}
+
+impl Signing {
+    pub(crate) fn new(config: &SdkConfig) -> Self {
+        Self {
+            region: config.region().map(ToString::to_string).unwrap_or_default(),
+            endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
+            credentials: config.credentials_provider(),
+        }
+    }
+
+    /// Where the form is sent: the bucket's own host at AWS, a path elsewhere.
+    fn url(&self, bucket: &str) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("{endpoint}/{bucket}"),
+            None => {
+                let suffix = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+                format!("https://{bucket}.s3.{}.{suffix}/", self.region)
+            }
+        }
+    }
+
+    /// The form fields for one upload of `1..=max_size` bytes to exactly `key`.
+    async fn form(&self, bucket: &str, key: &str, max_size: u64, now: SystemTime, life: Duration) -> Result<Map<String, Value>, ApiError> {
+        let failed = |e: Box<dyn std::error::Error + Send + Sync>| ApiError::caused(ErrorCode::RequestFailed, e);
+        let provider = self.credentials.as_ref().ok_or_else(|| failed("no credentials are configured".into()))?;
+        let credentials = provider.provide_credentials().await.map_err(|e| failed(e.into()))?;
+        let at = OffsetDateTime::from(now);
+        let date = at.format(format_description!("[year][month][day]")).map_err(|e| failed(e.into()))?;
+        let stamp = at.format(format_description!("[year][month][day]T[hour][minute][second]Z")).map_err(|e| failed(e.into()))?;
+        let until = OffsetDateTime::from(now + life)
+            .format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].000Z"))
+            .map_err(|e| failed(e.into()))?;
+        let mut fields = Map::from_iter([
+            ("key".to_owned(), json!(key)),
+            ("success_action_status".to_owned(), json!("201")),
+            ("x-amz-algorithm".to_owned(), json!("AWS4-HMAC-SHA256")),
+            ("x-amz-credential".to_owned(), json!(format!("{}/{date}/{}/s3/aws4_request", credentials.access_key_id(), self.region))),
+            ("x-amz-date".to_owned(), json!(stamp)),
+        ]);
+        if let Some(token) = credentials.session_token() {
+            fields.insert("x-amz-security-token".to_owned(), json!(token));
+        }
+        let mut conditions: Vec<Value> = fields.iter().map(|(name, value)| json!({ name: value })).collect();
+        conditions.push(json!({ "bucket": bucket }));
+        conditions.push(json!(["content-length-range", 1, max_size]));
+        let policy = STANDARD.encode(json!({ "expiration": until, "conditions": conditions }).to_string());
+        let signing_key = generate_signing_key(credentials.secret_access_key(), now, &self.region, "s3");
+        fields.insert("x-amz-signature".to_owned(), json!(calculate_signature(signing_key, policy.as_bytes())));
+        fields.insert("policy".to_owned(), json!(policy));
+        Ok(fields)
+    }
+}
+
+/// Records a submission and answers where to send its bytes. The same headers as `POST /file`; the body is ignored.
+pub(crate) async fn presign(State(upload): State<Upload>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
+    let planned = upload.plan(&headers, &uri, Source::Presigned).await?;
+    let submission = &planned.submission;
+    let life = Duration::from_secs(upload.presign_seconds);
+    let fields = upload.signing.form(&submission.bucket, &submission.key, planned.rule.max_file_size, SystemTime::now(), life).await?;
+    upload.record(&planned).await?;
+    tracing::info!(data_id = %submission.id, rule = submission.rule, "presigned");
+    Ok(Json(json!({
+        "data_id": submission.id,
+        "method": "POST",
+        "url": upload.signing.url(&submission.bucket),
+        "fields": fields,
+        "file_field": "file",
+        "max_file_size": planned.rule.max_file_size,
+        "expires_at": iso(now_ms() + i64::try_from(life.as_millis()).unwrap_or_default()),
+        "expires_in": upload.presign_seconds,
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_credential_types::Credentials;
+    use std::time::UNIX_EPOCH;
+
+    /// The worked example of the S3 reference ("Examples: browser-based upload using HTTP POST") has this key pair and date.
+    #[tokio::test]
+    async fn the_policy_names_key_size_and_expiry_and_is_signed() {
+        let signing = Signing {
+            region: "us-east-1".into(),
+            endpoint: None,
+            credentials: Some(SharedCredentialsProvider::new(Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", Some("token".into()), None, "test"))),
+        };
+        let now = UNIX_EPOCH + Duration::from_secs(1_451_347_200);
+        let fields = signing.form("bucket", "in/abc", 500, now, Duration::from_secs(900)).await.unwrap();
+        let policy: Value = serde_json::from_slice(&STANDARD.decode(fields["policy"].as_str().unwrap()).unwrap()).unwrap();
+        assert_eq!(policy["expiration"], "2015-12-29T00:15:00.000Z");
+        let conditions = policy["conditions"].as_array().unwrap();
+        for wanted in [json!({"key": "in/abc"}), json!({"bucket": "bucket"}), json!(["content-length-range", 1, 500]), json!({"x-amz-security-token": "token"})] {
+            assert!(conditions.contains(&wanted), "{wanted} in {policy}");
+        }
+        // S3 refuses a form with fields that the policy does not name.
+        for name in fields.keys().filter(|name| !matches!(name.as_str(), "policy" | "x-amz-signature")) {
+            assert!(conditions.iter().any(|c| c.get(name).is_some()), "{name}");
+        }
+        assert_eq!(fields["x-amz-signature"].as_str().unwrap().len(), 64);
+        assert_eq!(signing.url("bucket"), "https://bucket.s3.us-east-1.amazonaws.com/");
+    }
+}
