@@ -1,3 +1,4 @@
 //! The local host: the same template, hosted in one process.
 
+pub mod aws;
 pub mod template;

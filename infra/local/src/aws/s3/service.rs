@@ -1,0 +1,727 @@
+//! The S3 operations: each reads its input, calls the store and shapes the answer. No rule lives here.
+
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+
+use super::listing::{Page, Query};
+use super::meta::{self, Meta, Sums};
+use super::notify::Created;
+use super::objects::{Arriving, Described, Precision, ReadIf, Slice, check_key, checksum, etag, timestamp};
+use super::rows::{Version, WriteIf};
+use super::{Aftermath, Buckets, bucket, notify, rows};
+use crate::aws::ACCOUNT_ID;
+
+/// Largest page of a listing.
+const MAX_KEYS: i32 = 1000;
+
+/// What the operations that carry a body have in common; their inputs are distinct types with equal fields.
+macro_rules! arriving {
+    ($req:ident, $input:ident) => {
+        Arriving {
+            stream: $input.body.take(),
+            length: declared_length($input.content_length, &$req.headers)?,
+            md5: $input.content_md5.take(),
+            sums: Sums {
+                crc32: $input.checksum_crc32.take(),
+                crc32c: $input.checksum_crc32c.take(),
+                crc64nvme: $input.checksum_crc64nvme.take(),
+                sha1: $input.checksum_sha1.take(),
+                sha256: $input.checksum_sha256.take(),
+            },
+            announced: announced($input.checksum_algorithm.as_ref(), &$req.headers),
+            trailers: $req.trailing_headers.clone(),
+        }
+    };
+}
+
+/// The description of an object in the inputs of put, post and create-multipart.
+macro_rules! described_meta {
+    ($input:ident) => {
+        Meta {
+            content_type: $input.content_type.take(),
+            content_encoding: meta::stored_encoding($input.content_encoding.take()),
+            content_disposition: $input.content_disposition.take(),
+            content_language: $input.content_language.take(),
+            cache_control: $input.cache_control.take(),
+            expires: $input.expires.take(),
+            redirect: $input.website_redirect_location.take(),
+            user: $input.metadata.take().unwrap_or_default(),
+            sums: Sums::default(),
+        }
+    };
+}
+
+#[async_trait::async_trait]
+impl S3 for Buckets {
+    async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
+        let name = req.input.bucket;
+        let location = format!("/{name}");
+        self.change(move |tx, _| {
+            if bucket::exists(tx, &name)? {
+                return Err(s3_error!(BucketAlreadyOwnedByYou, "You already own the bucket `{}`", name).into());
+            }
+            bucket::create(tx, &name)?;
+            Ok(((), Aftermath::default()))
+        })
+        .await?;
+        Ok(S3Response::new(CreateBucketOutput { location: Some(location), ..Default::default() }))
+    }
+
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.row(&req.input.bucket).await?;
+        let region = Some(self.inner.context.region.clone());
+        Ok(S3Response::new(HeadBucketOutput { bucket_region: region, ..Default::default() }))
+    }
+
+    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+        let shape = |(name, row): (String, rows::BucketRow)| Bucket {
+            name: Some(name),
+            creation_date: Some(timestamp(row.created_ms, Precision::Milliseconds)),
+            ..Default::default()
+        };
+        let buckets = self.rows().await?.into_iter().map(shape).collect();
+        Ok(S3Response::new(ListBucketsOutput { buckets: Some(buckets), owner: Some(owner()), ..Default::default() }))
+    }
+
+    async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {
+        self.change(move |tx, _| {
+            let orphans = bucket::delete(tx, &req.input.bucket)?;
+            Ok(((), Aftermath { orphans, ..Aftermath::default() }))
+        })
+        .await?;
+        Ok(S3Response::new(DeleteBucketOutput {}))
+    }
+
+    async fn get_bucket_location(
+        &self,
+        req: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        self.row(&req.input.bucket).await?;
+        // The oldest region has no name here.
+        let region = Some(self.inner.context.region.clone()).filter(|region| region != "us-east-1");
+        Ok(S3Response::new(GetBucketLocationOutput { location_constraint: region.map(Into::into) }))
+    }
+
+    async fn put_bucket_versioning(
+        &self,
+        req: S3Request<PutBucketVersioningInput>,
+    ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
+        let name = req.input.bucket;
+        let status = req.input.versioning_configuration.status;
+        let status = status.ok_or_else(|| s3_error!(MalformedXML, "Status is missing"))?.as_str().to_owned();
+        if status != "Enabled" && status != "Suspended" {
+            return Err(s3_error!(MalformedXML, "`{}` is not a versioning status", status));
+        }
+        self.change(move |tx, _| {
+            rows::bucket(tx, &name)?;
+            bucket::set_versioning(tx, &name, &status)?;
+            Ok(((), Aftermath::default()))
+        })
+        .await?;
+        Ok(S3Response::new(PutBucketVersioningOutput::default()))
+    }
+
+    async fn get_bucket_versioning(
+        &self,
+        req: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        let status = Some(self.row(&req.input.bucket).await?.versioning).filter(|status| !status.is_empty());
+        Ok(S3Response::new(GetBucketVersioningOutput { status: status.map(Into::into), ..Default::default() }))
+    }
+
+    async fn put_bucket_notification_configuration(
+        &self,
+        req: S3Request<PutBucketNotificationConfigurationInput>,
+    ) -> S3Result<S3Response<PutBucketNotificationConfigurationOutput>> {
+        let input = req.input;
+        self.change(move |tx, _| {
+            let queues = bucket::set_notification(tx, &input.bucket, input.notification_configuration)?;
+            Ok(((), Aftermath { queues, ..Aftermath::default() }))
+        })
+        .await?;
+        Ok(S3Response::new(PutBucketNotificationConfigurationOutput::default()))
+    }
+
+    async fn get_bucket_notification_configuration(
+        &self,
+        req: S3Request<GetBucketNotificationConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketNotificationConfigurationOutput>> {
+        let stored = notify::configuration(&self.row(&req.input.bucket).await?)?;
+        Ok(S3Response::new(GetBucketNotificationConfigurationOutput {
+            event_bridge_configuration: stored.event_bridge_configuration,
+            queue_configurations: stored.queue_configurations,
+            ..Default::default()
+        }))
+    }
+
+    async fn put_bucket_lifecycle_configuration(
+        &self,
+        req: S3Request<PutBucketLifecycleConfigurationInput>,
+    ) -> S3Result<S3Response<PutBucketLifecycleConfigurationOutput>> {
+        let input = req.input;
+        self.change(move |tx, _| {
+            rows::bucket(tx, &input.bucket)?;
+            bucket::set_lifecycle(tx, &input.bucket, input.lifecycle_configuration.as_ref())?;
+            Ok(((), Aftermath::default()))
+        })
+        .await?;
+        Ok(S3Response::new(PutBucketLifecycleConfigurationOutput::default()))
+    }
+
+    async fn get_bucket_lifecycle_configuration(
+        &self,
+        req: S3Request<GetBucketLifecycleConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
+        let missing = || s3_error!(NoSuchLifecycleConfiguration, "The lifecycle configuration does not exist");
+        let text = self.row(&req.input.bucket).await?.lifecycle.ok_or_else(missing)?;
+        let stored: BucketLifecycleConfiguration =
+            serde_json::from_str(&text).map_err(|error| s3_error!(error, InternalError))?;
+        let rules = Some(stored.rules);
+        Ok(S3Response::new(GetBucketLifecycleConfigurationOutput { rules, ..Default::default() }))
+    }
+
+    async fn delete_bucket_lifecycle(
+        &self,
+        req: S3Request<DeleteBucketLifecycleInput>,
+    ) -> S3Result<S3Response<DeleteBucketLifecycleOutput>> {
+        self.change(move |tx, _| {
+            rows::bucket(tx, &req.input.bucket)?;
+            bucket::set_lifecycle(tx, &req.input.bucket, None)?;
+            Ok(((), Aftermath::default()))
+        })
+        .await?;
+        Ok(S3Response::new(DeleteBucketLifecycleOutput::default()))
+    }
+
+    async fn put_object(&self, mut req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = &mut req.input;
+        let described = Described {
+            bucket: std::mem::take(&mut input.bucket),
+            key: std::mem::take(&mut input.key),
+            meta: described_meta!(input),
+            tags: meta::tags_of_header(input.tagging.as_deref())?,
+            how: Created::Put,
+            conditions: WriteIf { matches: input.if_match.take(), none_match: input.if_none_match.take() },
+        };
+        let arriving = arriving!(req, input);
+        if arriving.length.is_none() {
+            return Err(s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header."));
+        }
+        let (change, md5, sums, _) = self.put(described, arriving).await?;
+        let sums = checksum(&sums);
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(etag(&md5)),
+            version_id: change.version_id,
+            checksum_crc32: sums.checksum_crc32,
+            checksum_crc32c: sums.checksum_crc32c,
+            checksum_crc64nvme: sums.checksum_crc64nvme,
+            checksum_sha1: sums.checksum_sha1,
+            checksum_sha256: sums.checksum_sha256,
+            ..Default::default()
+        }))
+    }
+
+    /// The signature and the policy (expiry, conditions, length of the real body) are checked before this is called.
+    async fn post_object(&self, mut req: S3Request<PostObjectInput>) -> S3Result<S3Response<PostObjectOutput>> {
+        let input = &mut req.input;
+        let range = input.policy.as_ref().and_then(s3s::post_policy::PostPolicy::content_length_range);
+        let described = Described {
+            bucket: std::mem::take(&mut input.bucket),
+            key: std::mem::take(&mut input.key),
+            meta: described_meta!(input),
+            tags: meta::tags_of_form(input.tagging.as_deref())?,
+            how: Created::Post,
+            conditions: WriteIf { matches: input.if_match.take(), none_match: input.if_none_match.take() },
+        };
+        let mut arriving = arriving!(req, input);
+        // The headers measure the form, not the file.
+        arriving.length = None;
+        arriving.md5 = None;
+        if let (Some((min, max)), Some(size)) = (range, arriving.stream.as_ref().and_then(exact_length))
+            && !(min..=max).contains(&size)
+        {
+            return Err(s3_error!(EntityTooLarge, "Your proposed upload is outside the allowed object size"));
+        }
+        let (change, md5, _, _) = self.put(described, arriving).await?;
+        Ok(S3Response::new(PostObjectOutput {
+            e_tag: Some(etag(&md5)),
+            version_id: change.version_id,
+            ..Default::default()
+        }))
+    }
+
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = req.input;
+        let conditions = ReadIf {
+            matches: input.if_match,
+            none_match: input.if_none_match,
+            modified_since: input.if_modified_since,
+            unmodified_since: input.if_unmodified_since,
+        };
+        let (mut row, mut version) = self.look_up(&input.bucket, &input.key, input.version_id.clone()).await?;
+        conditions.check(&version)?;
+        let mut slice = Slice::of(input.range, version.size)?;
+        let body = match self.open(&version, slice).await {
+            Ok(body) => body,
+            // Replaced between the look-up and here: the second look finds what replaced it.
+            Err(_) => {
+                (row, version) = self.look_up(&input.bucket, &input.key, input.version_id).await?;
+                conditions.check(&version)?;
+                slice = Slice::of(input.range, version.size)?;
+                self.open(&version, slice).await?
+            }
+        };
+        let sums = if slice.partial { Checksum::default() } else { checksum(&version.meta.sums) };
+        let output = GetObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            body: Some(body),
+            content_length: i64::try_from(slice.length).ok(),
+            content_range: slice.content_range(version.size),
+            content_type: Some(version.meta.content_type()),
+            last_modified: Some(timestamp(version.modified_ms, Precision::Seconds)),
+            e_tag: Some(etag(&version.etag)),
+            tag_count: i32::try_from(version.tags.len()).ok().filter(|count| *count > 0),
+            version_id: version.shown_id(&row),
+            checksum_crc32: sums.checksum_crc32,
+            checksum_crc32c: sums.checksum_crc32c,
+            checksum_crc64nvme: sums.checksum_crc64nvme,
+            checksum_sha1: sums.checksum_sha1,
+            checksum_sha256: sums.checksum_sha256,
+            content_encoding: version.meta.content_encoding,
+            content_disposition: version.meta.content_disposition,
+            content_language: version.meta.content_language,
+            cache_control: version.meta.cache_control,
+            expires: version.meta.expires,
+            website_redirect_location: version.meta.redirect,
+            metadata: Some(version.meta.user),
+            ..Default::default()
+        };
+        Ok(S3Response::new(output))
+    }
+
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = req.input;
+        let conditions = ReadIf {
+            matches: input.if_match,
+            none_match: input.if_none_match,
+            modified_since: input.if_modified_since,
+            unmodified_since: input.if_unmodified_since,
+        };
+        let (row, version) = self.look_up(&input.bucket, &input.key, input.version_id).await?;
+        conditions.check(&version)?;
+        let slice = Slice::of(input.range, version.size)?;
+        let sums = if slice.partial { Checksum::default() } else { checksum(&version.meta.sums) };
+        let output = HeadObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: i64::try_from(slice.length).ok(),
+            content_range: slice.content_range(version.size),
+            content_type: Some(version.meta.content_type()),
+            last_modified: Some(timestamp(version.modified_ms, Precision::Seconds)),
+            e_tag: Some(etag(&version.etag)),
+            version_id: version.shown_id(&row),
+            checksum_crc32: sums.checksum_crc32,
+            checksum_crc32c: sums.checksum_crc32c,
+            checksum_crc64nvme: sums.checksum_crc64nvme,
+            checksum_sha1: sums.checksum_sha1,
+            checksum_sha256: sums.checksum_sha256,
+            content_encoding: version.meta.content_encoding,
+            content_disposition: version.meta.content_disposition,
+            content_language: version.meta.content_language,
+            cache_control: version.meta.cache_control,
+            expires: version.meta.expires,
+            website_redirect_location: version.meta.redirect,
+            metadata: Some(version.meta.user),
+            ..Default::default()
+        };
+        let mut response = S3Response::new(output);
+        if slice.partial {
+            response.status = Some(http::StatusCode::PARTIAL_CONTENT);
+        }
+        Ok(response)
+    }
+
+    async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+        let (source, source_bucket, change) = self.copy(req.input).await?;
+        let result = CopyObjectResult {
+            e_tag: Some(etag(&source.etag)),
+            last_modified: Some(timestamp(change.modified_ms, Precision::Milliseconds)),
+            ..Default::default()
+        };
+        Ok(S3Response::new(CopyObjectOutput {
+            copy_object_result: Some(result),
+            copy_source_version_id: source.shown_id(&source_bucket),
+            version_id: change.version_id,
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let input = req.input;
+        let change = self.remove(&input.bucket, &input.key, input.version_id, input.if_match).await?;
+        Ok(S3Response::new(DeleteObjectOutput {
+            delete_marker: change.delete_marker.then_some(true),
+            version_id: change.version_id,
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let DeleteObjectsInput { bucket, delete, .. } = req.input;
+        if delete.objects.is_empty() || delete.objects.len() > 1000 {
+            return Err(s3_error!(MalformedXML, "Between 1 and 1000 keys can be deleted at once"));
+        }
+        self.row(&bucket).await?;
+        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+        for object in delete.objects {
+            let if_match = object.e_tag.map(ETagCondition::ETag);
+            match self.remove(&bucket, &object.key, object.version_id.clone(), if_match).await {
+                Ok(change) => deleted.push(DeletedObject {
+                    key: Some(object.key),
+                    delete_marker: change.delete_marker.then_some(true),
+                    delete_marker_version_id: change.version_id.filter(|_| change.delete_marker),
+                    version_id: object.version_id,
+                }),
+                Err(failure) => {
+                    let error = s3s::S3Error::from(failure);
+                    errors.push(Error {
+                        code: Some(error.code().as_str().to_owned()),
+                        key: Some(object.key),
+                        message: error.message().map(str::to_owned),
+                        version_id: object.version_id,
+                    });
+                }
+            }
+        }
+        let quiet = delete.quiet.unwrap_or_default();
+        Ok(S3Response::new(DeleteObjectsOutput {
+            deleted: (!quiet).then_some(deleted),
+            errors: Some(errors).filter(|list| !list.is_empty()),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
+        let input = req.input;
+        let marker = input.marker.clone().unwrap_or_default();
+        let max_keys = input.max_keys.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
+        let query = query(&input.bucket, input.prefix.as_ref(), input.delimiter.as_ref(), marker, max_keys);
+        let (_, page) = self.page(query).await?;
+        let next_marker = page.next.as_ref().filter(|_| input.delimiter.is_some()).map(|(key, _)| key.clone());
+        Ok(S3Response::new(ListObjectsOutput {
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            delimiter: input.delimiter,
+            marker: input.marker,
+            max_keys: Some(max_keys),
+            is_truncated: Some(page.next.is_some()),
+            next_marker,
+            common_prefixes: common_prefixes(&page),
+            contents: Some(page.entries.into_iter().map(object).collect()),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = req.input;
+        let wrong = || s3_error!(InvalidArgument, "The continuation token provided is incorrect");
+        let after = match &input.continuation_token {
+            Some(token) => {
+                let bytes = hex::decode(token).map_err(|_| wrong())?;
+                String::from_utf8(bytes).map_err(|_| wrong())?
+            }
+            None => input.start_after.clone().unwrap_or_default(),
+        };
+        let max_keys = input.max_keys.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
+        let query = query(&input.bucket, input.prefix.as_ref(), input.delimiter.as_ref(), after, max_keys);
+        let (_, page) = self.page(query).await?;
+        Ok(S3Response::new(ListObjectsV2Output {
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            delimiter: input.delimiter,
+            start_after: input.start_after,
+            continuation_token: input.continuation_token,
+            max_keys: Some(max_keys),
+            key_count: i32::try_from(page.entries.len() + page.prefixes.len()).ok(),
+            is_truncated: Some(page.next.is_some()),
+            next_continuation_token: page.next.as_ref().map(|(key, _)| hex::encode(key)),
+            common_prefixes: common_prefixes(&page),
+            contents: Some(page.entries.into_iter().map(object).collect()),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_object_versions(
+        &self,
+        req: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        let input = req.input;
+        let marker = input.key_marker.clone().unwrap_or_default();
+        let max_keys = input.max_keys.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
+        let query = Query {
+            versions: true,
+            after_version: input.version_id_marker.clone().filter(|marker| !marker.is_empty()),
+            ..query(&input.bucket, input.prefix.as_ref(), input.delimiter.as_ref(), marker, max_keys)
+        };
+        let (_, page) = self.page(query).await?;
+        let common_prefixes = common_prefixes(&page);
+        let (next_key_marker, next_version_id_marker) = page.next.map_or((None, None), |(k, v)| (Some(k), v));
+        let (markers, versions): (Vec<_>, Vec<_>) = page.entries.into_iter().partition(|row| row.delete_marker);
+        Ok(S3Response::new(ListObjectVersionsOutput {
+            name: Some(input.bucket),
+            prefix: input.prefix,
+            delimiter: input.delimiter,
+            key_marker: input.key_marker,
+            version_id_marker: input.version_id_marker,
+            max_keys: Some(max_keys),
+            is_truncated: Some(next_key_marker.is_some()),
+            next_key_marker,
+            next_version_id_marker,
+            common_prefixes,
+            versions: Some(versions.into_iter().map(object_version).collect()),
+            delete_markers: Some(markers.into_iter().map(delete_marker).collect()),
+            ..Default::default()
+        }))
+    }
+
+    async fn put_object_tagging(
+        &self,
+        req: S3Request<PutObjectTaggingInput>,
+    ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+        let PutObjectTaggingInput { bucket, key, version_id, tagging, .. } = req.input;
+        let tags = meta::tags_of_set(tagging.tag_set)?;
+        let shown = self.retag(bucket, key, version_id, tags).await?;
+        Ok(S3Response::new(PutObjectTaggingOutput { version_id: shown }))
+    }
+
+    async fn get_object_tagging(
+        &self,
+        req: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        let (row, version) = self.look_up(&req.input.bucket, &req.input.key, req.input.version_id).await?;
+        let version_id = version.shown_id(&row);
+        Ok(S3Response::new(GetObjectTaggingOutput { tag_set: meta::tag_set(version.tags), version_id }))
+    }
+
+    async fn delete_object_tagging(
+        &self,
+        req: S3Request<DeleteObjectTaggingInput>,
+    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+        let DeleteObjectTaggingInput { bucket, key, version_id, .. } = req.input;
+        let shown = self.retag(bucket, key, version_id, meta::Tags::new()).await?;
+        Ok(S3Response::new(DeleteObjectTaggingOutput { version_id: shown }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        mut req: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let input = &mut req.input;
+        let meta = described_meta!(input);
+        let tags = meta::tags_of_header(input.tagging.as_deref())?;
+        let upload_id = self.begin(&input.bucket, &input.key, meta, tags).await?;
+        Ok(S3Response::new(CreateMultipartUploadOutput {
+            bucket: Some(req.input.bucket),
+            key: Some(req.input.key),
+            upload_id: Some(upload_id),
+            checksum_algorithm: req.input.checksum_algorithm,
+            ..Default::default()
+        }))
+    }
+
+    async fn upload_part(&self, mut req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = &mut req.input;
+        let arriving = arriving!(req, input);
+        if arriving.length.is_none() {
+            return Err(s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header."));
+        }
+        let (md5, sums) =
+            self.add_part(&input.bucket, &input.key, &input.upload_id, input.part_number, arriving).await?;
+        let sums = checksum(&sums);
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag: Some(etag(&md5)),
+            checksum_crc32: sums.checksum_crc32,
+            checksum_crc32c: sums.checksum_crc32c,
+            checksum_crc64nvme: sums.checksum_crc64nvme,
+            checksum_sha1: sums.checksum_sha1,
+            checksum_sha256: sums.checksum_sha256,
+            ..Default::default()
+        }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = req.input;
+        let listed = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+        let conditions = WriteIf { matches: input.if_match, none_match: input.if_none_match };
+        let (change, md5) = self.complete(&input.bucket, &input.key, &input.upload_id, listed, conditions).await?;
+        Ok(S3Response::new(CompleteMultipartUploadOutput {
+            location: Some(format!("/{}/{}", input.bucket, input.key)),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            e_tag: Some(etag(&md5)),
+            version_id: change.version_id,
+            ..Default::default()
+        }))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        self.abort(&req.input.bucket, &req.input.key, &req.input.upload_id).await?;
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        let input = req.input;
+        let (_, stored) = self.parts(&input.bucket, &input.key, &input.upload_id).await?;
+        let max = input.max_parts.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
+        let after = input.part_number_marker.unwrap_or_default();
+        let mut rest = stored.into_iter().filter(|part| part.number > after).peekable();
+        let mut parts = Vec::new();
+        while let Some(row) = rest.next_if(|_| i32::try_from(parts.len()).is_ok_and(|len| len < max)) {
+            parts.push(Part {
+                part_number: Some(row.number),
+                size: i64::try_from(row.size).ok(),
+                e_tag: Some(etag(&row.etag)),
+                last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
+                ..Default::default()
+            });
+        }
+        let truncated = rest.peek().is_some();
+        Ok(S3Response::new(ListPartsOutput {
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(input.upload_id),
+            max_parts: Some(max),
+            part_number_marker: input.part_number_marker,
+            is_truncated: Some(truncated),
+            next_part_number_marker: parts.last().and_then(|part| part.part_number).filter(|_| truncated),
+            parts: Some(parts),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = req.input;
+        let max = input.max_uploads.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
+        let limit = usize::try_from(max).unwrap_or_default();
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let after = input.key_marker.clone().unwrap_or_default();
+        let mut uploads = self.uploads(&input.bucket, &prefix, &after, limit + 1).await?;
+        let truncated = uploads.len() > limit;
+        uploads.truncate(limit);
+        let shape = |upload: super::multipart::Upload| MultipartUpload {
+            key: Some(upload.key),
+            upload_id: Some(upload.upload_id),
+            initiated: Some(timestamp(upload.created_ms, Precision::Milliseconds)),
+            ..Default::default()
+        };
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            bucket: Some(input.bucket),
+            prefix: input.prefix,
+            key_marker: input.key_marker,
+            max_uploads: Some(max),
+            is_truncated: Some(truncated),
+            next_key_marker: uploads.last().map(|upload| upload.key.clone()).filter(|_| truncated),
+            uploads: Some(uploads.into_iter().map(shape).collect()),
+            ..Default::default()
+        }))
+    }
+}
+
+impl Buckets {
+    async fn retag(
+        &self,
+        bucket: String,
+        key: String,
+        version_id: Option<String>,
+        tags: meta::Tags,
+    ) -> S3Result<Option<String>> {
+        check_key(&key)?;
+        let shown = self
+            .change(move |tx, _| {
+                let shown = rows::set_tags(tx, &bucket, &key, version_id.as_deref(), &tags)?;
+                Ok((shown, Aftermath::default()))
+            })
+            .await?;
+        Ok(shown)
+    }
+}
+
+fn declared_length(length: Option<i64>, headers: &http::HeaderMap) -> S3Result<Option<u64>> {
+    let decoded = headers.get("x-amz-decoded-content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+    match decoded.or(length) {
+        None => Ok(None),
+        Some(length) => u64::try_from(length).map(Some).map_err(|error| s3_error!(error, InvalidArgument)),
+    }
+}
+
+/// Which checksum will follow the body: the trailer's name, or the algorithm of the SDK header.
+fn announced(algorithm: Option<&ChecksumAlgorithm>, headers: &http::HeaderMap) -> String {
+    let trailer = headers.get("x-amz-trailer").and_then(|value| value.to_str().ok());
+    trailer.or(algorithm.map(ChecksumAlgorithm::as_str)).unwrap_or_default().to_owned()
+}
+
+fn exact_length(stream: &StreamingBlob) -> Option<u64> {
+    use s3s::stream::ByteStream as _;
+    stream.remaining_length().exact().and_then(|length| u64::try_from(length).ok())
+}
+
+fn query(bucket: &str, prefix: Option<&String>, delimiter: Option<&String>, after: String, max_keys: i32) -> Query {
+    Query {
+        bucket: bucket.to_owned(),
+        prefix: prefix.cloned().unwrap_or_default(),
+        delimiter: delimiter.cloned(),
+        after_key: after,
+        limit: usize::try_from(max_keys).unwrap_or_default(),
+        ..Query::default()
+    }
+}
+
+fn common_prefixes(page: &Page) -> Option<Vec<CommonPrefix>> {
+    let shape = |prefix: &String| CommonPrefix { prefix: Some(prefix.clone()) };
+    (!page.prefixes.is_empty()).then(|| page.prefixes.iter().map(shape).collect())
+}
+
+fn owner() -> Owner {
+    Owner { id: Some(ACCOUNT_ID.to_owned()), display_name: None }
+}
+
+fn object(row: Version) -> Object {
+    Object {
+        key: Some(row.key),
+        size: i64::try_from(row.size).ok(),
+        e_tag: Some(etag(&row.etag)),
+        last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
+        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+        ..Default::default()
+    }
+}
+
+fn object_version(row: Version) -> ObjectVersion {
+    ObjectVersion {
+        key: Some(row.key),
+        version_id: Some(row.version_id),
+        is_latest: Some(row.is_latest),
+        size: i64::try_from(row.size).ok(),
+        e_tag: Some(etag(&row.etag)),
+        last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
+        ..Default::default()
+    }
+}
+
+fn delete_marker(row: Version) -> DeleteMarkerEntry {
+    DeleteMarkerEntry {
+        key: Some(row.key),
+        version_id: Some(row.version_id),
+        is_latest: Some(row.is_latest),
+        last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
+        owner: Some(owner()),
+    }
+}

@@ -1,0 +1,125 @@
+//! One listener for three services: `X-Amz-Target` tells DynamoDB and SQS, everything else is S3.
+//!
+//! What always holds: every socket has `TCP_NODELAY` (ten times the requests per second on loopback), and S3 bodies
+//! pass through unbuffered.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use s3s::Body;
+use s3s::service::S3Service;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::dynamodb::{self, DynamoDb};
+use super::sqs::{Queues, wire};
+
+/// Largest JSON request: DynamoDB takes 16 MiB, SQS a batch of 1 MiB plus base64 and JSON.
+const MAX_JSON_BYTES: usize = 16 * 1024 * 1024;
+/// How long running calls may take after shutdown began.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a connection needs.
+#[derive(Debug, Clone)]
+pub(super) struct Services {
+    pub(super) dynamodb: DynamoDb,
+    pub(super) queues: Queues,
+    pub(super) s3: S3Service,
+}
+
+/// Returns once the emulator shuts down.
+pub(super) async fn closed(closing: &mut watch::Receiver<bool>) {
+    // An error means that the emulator is gone: closed as well.
+    let _ = closing.wait_for(|closed| *closed).await;
+}
+
+/// Accepts until `closing` turns true, then waits for the running calls.
+pub(super) async fn run(listener: TcpListener, services: Services, closing: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut stop = closing.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    let _ = socket.set_nodelay(true);
+                    connections.spawn(serve(socket, services.clone(), closing.clone()));
+                }
+                Err(error) => {
+                    // Out of file descriptors and the like: wait instead of spinning.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = closed(&mut stop) => break,
+        }
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, finished).await.is_err() {
+        tracing::warn!("calls still running after the grace period are cut off");
+    }
+}
+
+async fn serve(socket: TcpStream, services: Services, mut closing: watch::Receiver<bool>) {
+    let service = service_fn(move |request| {
+        let services = services.clone();
+        async move { Ok::<_, Infallible>(dispatch(&services, request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return log(ended),
+        () = closed(&mut closing) => connection.as_mut().graceful_shutdown(),
+    }
+    log(connection.await);
+}
+
+fn log(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn dispatch(services: &Services, request: Request<Incoming>) -> Response<Body> {
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if let Some(operation) = target.strip_prefix(wire::TARGET) {
+        let operation = operation.to_owned();
+        return match collect(request.into_body()).await {
+            Ok(body) => wire::handle(&services.queues, &operation, &body).await.map(Body::from),
+            Err(status) => empty(status),
+        };
+    }
+    if dynamodb::TARGETS.iter().any(|prefix| target.starts_with(prefix)) {
+        let (parts, body) = request.into_parts();
+        return match collect(body).await {
+            Ok(body) => services.dynamodb.forward(Request::from_parts(parts, body)).await.map(Body::from),
+            Err(status) => empty(status),
+        };
+    }
+    services.s3.call(request.map(Body::from)).await.unwrap_or_else(|error| {
+        tracing::error!(?error, "an S3 call failed");
+        empty(StatusCode::INTERNAL_SERVER_ERROR)
+    })
+}
+
+async fn collect(body: Incoming) -> Result<bytes::Bytes, StatusCode> {
+    match Limited::new(body, MAX_JSON_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
