@@ -1,0 +1,63 @@
+"""Prepares a stack that was deployed on MiniStack, and prints the environment of the end-to-end suite.
+
+    deployed.py <endpoint> <stack> <administrator's key>
+
+Two things differ from AWS here, both about MiniStack or time, none about the functions:
+- MiniStack 1.5.33 keeps a number that came through a template parameter as text, and its event source poller fails on
+  a concurrency that is text: it is set again as a number.
+- Queues hide a received message for half an hour; five receives (the way to the dead-letter queue) would outlast any
+  test run. The visibility timeout is shortened.
+"""
+
+import sys
+
+import boto3
+
+VISIBILITY_SECONDS = 10
+
+
+def main():
+    endpoint, stack, key = sys.argv[1:]
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    client = lambda name: session.client(name, endpoint_url=endpoint)
+
+    described = client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    if described["StackStatus"] != "CREATE_COMPLETE":
+        sys.exit(f"stack {stack} is {described['StackStatus']}")
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+    functions = client("lambda")
+    mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+    if len(mappings) != 2:
+        sys.exit(f"{len(mappings)} event source mappings, not 2")
+    for mapping in mappings:
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            sys.exit(f"{mapping['FunctionArn']} does not report the messages that failed")
+        scaling = mapping.get("ScalingConfig")
+        if scaling:
+            functions.update_event_source_mapping(
+                UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(scaling["MaximumConcurrency"])}
+            )
+
+    queues = client("sqs")
+    for name in ("ScanQueueUrl", "NotifyQueueUrl"):
+        queues.set_queue_attributes(QueueUrl=outputs[name], Attributes={"VisibilityTimeout": str(VISIBILITY_SECONDS)})
+
+    for name, value in {
+        "PORTCULLIS_E2E_URL": f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/$default",
+        "PORTCULLIS_E2E_APIKEY": key,
+        "PORTCULLIS_E2E_AWS_ENDPOINT": endpoint,
+        "PORTCULLIS_E2E_TABLE": outputs["DataTableName"],
+        "PORTCULLIS_E2E_UPLOAD_BUCKET": outputs["UploadBucketName"],
+        "PORTCULLIS_E2E_REPORT_BUCKET": outputs["ReportBucketName"],
+        "PORTCULLIS_E2E_DEFINITIONS_BUCKET": outputs["DefinitionsBucketName"],
+        "PORTCULLIS_E2E_INBOX_BUCKET": outputs["InboxBucketName"],
+        "PORTCULLIS_E2E_SCAN_QUEUE_URL": outputs["ScanQueueUrl"],
+        "PORTCULLIS_E2E_SCAN_DEAD_LETTER_QUEUE_URL": outputs["ScanDeadLetterQueueUrl"],
+        "PORTCULLIS_E2E_NOTIFY_QUEUE_URL": outputs["NotifyQueueUrl"],
+        "PORTCULLIS_E2E_NOTIFY_DEAD_LETTER_QUEUE_URL": outputs["NotifyDeadLetterQueueUrl"],
+    }.items():
+        print(f"{name}={value}")
+
+
+main()

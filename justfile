@@ -1,0 +1,41 @@
+# The project's words: the same on a laptop and in CI (.ci/run calls them). `just` alone lists them.
+
+_list:
+    @just --list --unsorted
+
+# Run everything on this machine: http://localhost:8008
+run *arguments:
+    cargo run --locked -- {{arguments}}
+
+# All tests of the workspace
+test:
+    cargo test --workspace --locked
+
+# Lints, as errors
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Is the code formatted?
+fmt-check:
+    cargo fmt --all --check
+
+# Licences, bans and sources of dependencies
+deny:
+    cargo fetch --locked
+    cargo deny --locked --offline check licenses bans sources
+
+# Write the routes of infra/api.yaml from the route table
+routes:
+    BLESS=1 cargo test --locked -p portcullis-local --test template routes_in_the_file
+
+# The template on stand-ins for AWS: lint, build, deploy, end-to-end suite, DynamoDB Local, runtime emulator
+fidelity *lanes:
+    .ci/fidelity/run {{lanes}}
+
+# Everything CI checks
+ci:
+    .ci/run
