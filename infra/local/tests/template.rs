@@ -224,8 +224,8 @@ fn every_function_logs_as_json_to_a_group_with_a_retention() {
 /// Everything a function may do, in words of `<actions> on <resources>`. Change it together with the code that
 /// makes the calls and with `infra/access.yaml`.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("Auth", &["dynamodb: DeleteItem GetItem PutItem Query UpdateItem on DataTableArn"]),
-    ("Upload", &["dynamodb: GetItem PutItem UpdateItem on DataTableArn", "s3: PutObject on UploadBucketArn/in/*"]),
+    ("Auth", &["dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn"]),
+    ("Upload", &["dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn", "s3: PutObject on UploadBucketArn/in/*"]),
     (
         "Scan",
         &[
@@ -239,8 +239,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sqs: SendMessage on NotifyQueueArn",
         ],
     ),
-    ("Results", &["dynamodb: GetItem PutItem Query UpdateItem on DataTableArn", "s3: GetObject on ReportBucketArn/*"]),
-    ("Admin", &["dynamodb: GetItem PutItem Query UpdateItem on DataTableArn", "sqs: GetQueueAttributes on ScanQueueArn"]),
+    ("Results", &["dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn", "s3: GetObject on ReportBucketArn/*"]),
+    ("Admin", &["dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn", "sqs: GetQueueAttributes on ScanQueueArn"]),
     ("Notify", &["sqs: ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage on NotifyQueueArn"]),
     (
         "Sweep",
