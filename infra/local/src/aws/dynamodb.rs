@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 pub(super) const TARGETS: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
 
 /// How often items past their TTL are deleted. Readers filter them anyway; AWS takes up to days.
-const TTL_SWEEP: Duration = Duration::from_secs(60);
+const TTL_SWEEP: Duration = Duration::from_mins(1);
 
 /// Handle on the running DynamoDB.
 #[derive(Debug, Clone)]

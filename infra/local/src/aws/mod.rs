@@ -128,7 +128,7 @@ impl Emulator {
         let services = server::Services {
             dynamodb,
             queues: queues.clone(),
-            s3: s3::service(buckets.clone(), &config.access_key, &config.secret_key),
+            s3: s3::Server::new(buckets.clone(), config.access_key, config.secret_key),
         };
         let server = tokio::spawn(server::run(listener, services, closing));
         Ok(Self { endpoint, queues, buckets, close, server: Some(server), _lock: lock })

@@ -12,12 +12,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use s3s::Body;
-use s3s::service::S3Service;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::dynamodb::{self, DynamoDb};
+use super::s3;
 use super::sqs::{Queues, wire};
 
 /// Largest JSON request: DynamoDB takes 16 MiB, SQS a batch of 1 MiB plus base64 and JSON.
@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Services {
     pub(super) dynamodb: DynamoDb,
     pub(super) queues: Queues,
-    pub(super) s3: S3Service,
+    pub(super) s3: s3::Server,
 }
 
 /// Returns once the emulator shuts down.
@@ -103,10 +103,7 @@ async fn dispatch(services: &Services, request: Request<Incoming>) -> Response<B
             Err(status) => empty(status),
         };
     }
-    services.s3.call(request.map(Body::from)).await.unwrap_or_else(|error| {
-        tracing::error!(?error, "an S3 call failed");
-        empty(StatusCode::INTERNAL_SERVER_ERROR)
-    })
+    services.s3.call(request).await
 }
 
 async fn collect(body: Incoming) -> Result<bytes::Bytes, StatusCode> {
@@ -118,7 +115,7 @@ async fn collect(body: Incoming) -> Result<bytes::Bytes, StatusCode> {
 }
 
 /// An answer without a body.
-pub(super) fn empty(status: StatusCode) -> Response<Body> {
+fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response

@@ -13,7 +13,7 @@ use futures::stream::Stream;
 use md5::{Digest, Md5};
 use s3s::checksum::ChecksumHasher;
 use s3s::dto::{Checksum, StreamingBlob};
-use s3s::{S3Error, s3_error};
+use s3s::{S3Error, S3Result, StdError, s3_error};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, BufWriter};
 use uuid::Uuid;
@@ -44,6 +44,41 @@ pub(crate) struct Draft {
     pub(crate) sums: Checksum,
     path: PathBuf,
     kept: bool,
+}
+
+/// How many bytes a body may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Length {
+    /// What the client declared.
+    Exactly(u64),
+    /// What a POST policy allows, both ends included.
+    Within(u64, u64),
+}
+
+impl Length {
+    fn check_so_far(self, size: u64) -> S3Result<()> {
+        match self {
+            Self::Exactly(length) if size > length => {
+                Err(s3_error!(IncompleteBody, "The request body is longer than declared"))
+            }
+            Self::Within(_, max) if size > max => {
+                Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_end(self, size: u64) -> S3Result<()> {
+        match self {
+            Self::Exactly(length) if size < length => {
+                Err(s3_error!(IncompleteBody, "The request body is shorter than declared"))
+            }
+            Self::Within(min, _) if size < min => {
+                Err(s3_error!(EntityTooSmall, "Your proposed upload is smaller than the minimum allowed size"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Bodies {
@@ -90,12 +125,12 @@ impl Bodies {
         Ok(removed)
     }
 
-    /// Writes a stream to a file, digesting on the way. `length` is what the client declared: a body that ends
-    /// earlier or later is refused and leaves nothing.
-    pub(crate) async fn receive(
+    /// Writes a stream to a file, digesting on the way. A body whose bytes end before or after `length` allows is
+    /// refused and leaves nothing.
+    pub(crate) async fn receive<E: Into<StdError>>(
         &self,
-        stream: StreamingBlob,
-        length: Option<u64>,
+        stream: impl Stream<Item = Result<Bytes, E>> + Send + Unpin,
+        length: Length,
         sums: ChecksumHasher,
     ) -> Result<Draft, S3Error> {
         let mut draft = self.draft();
@@ -107,20 +142,16 @@ impl Bodies {
         while let Some(chunk) = stream.next().await {
             let chunk: Bytes = chunk.map_err(|source| {
                 let mut error = s3_error!(IncompleteBody, "The request body ended early or is not what was signed");
-                error.set_source(source);
+                error.set_source(source.into());
                 error
             })?;
             draft.size += chunk.len() as u64;
-            if length.is_some_and(|declared| draft.size > declared) {
-                return Err(s3_error!(IncompleteBody, "The request body is longer than declared"));
-            }
+            length.check_so_far(draft.size)?;
             md5.update(&chunk);
             sums.update(&chunk);
             file.write_all(&chunk).await.map_err(Failure::from)?;
         }
-        if length.is_some_and(|declared| draft.size != declared) {
-            return Err(s3_error!(IncompleteBody, "The request body is shorter than declared"));
-        }
+        length.check_end(draft.size)?;
         file.flush().await.map_err(Failure::from)?;
         draft.md5 = md5.finalize().into();
         draft.sums = sums.finalize();

@@ -157,9 +157,8 @@ fn configuration_of(spec: &BucketSpec) -> NotificationConfiguration {
             [filter("prefix", &rule.prefix), filter("suffix", &rule.suffix)].into_iter().flatten().collect();
         QueueConfiguration {
             events: rule.events.iter().cloned().map(Event::from).collect(),
-            filter: (!filters.is_empty()).then(|| NotificationConfigurationFilter {
-                key: Some(S3KeyFilter { filter_rules: Some(filters) }),
-            }),
+            filter: (!filters.is_empty())
+                .then_some(NotificationConfigurationFilter { key: Some(S3KeyFilter { filter_rules: Some(filters) }) }),
             id: None,
             queue_arn: rule.queue_arn.clone(),
         }

@@ -121,7 +121,7 @@ fn marker(page: &Page, query: &Query) -> (String, Option<String>) {
     let prefix = page.prefixes.last();
     match (entry, prefix) {
         (Some(entry), prefix) if prefix.is_none_or(|prefix| *prefix < entry.key) => {
-            (entry.key.clone(), query.versions.then(|| entry.version_id.clone()))
+            (entry.key.clone(), query.versions.then(|| entry.id.clone()))
         }
         (_, Some(prefix)) => (prefix.clone(), None),
         _ => (query.after_key.clone(), query.after_version.clone()),

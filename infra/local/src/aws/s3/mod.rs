@@ -6,21 +6,25 @@
 mod bodies;
 mod bucket;
 mod error;
+mod form;
 mod listing;
 mod meta;
 mod multipart;
 mod notify;
 mod objects;
+mod policy;
 mod rows;
 mod service;
 
 use std::future::Future;
 use std::sync::Arc;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use s3s::auth::{S3Auth, SecretKey, SimpleAuth};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{S3Result, s3_error};
+use s3s::{Body, S3Result, s3_error};
 
 pub(super) use self::bodies::Bodies;
 pub use self::bucket::{BucketSpec, QueueRule};
@@ -86,7 +90,46 @@ async fn detached<T: Send + 'static>(
 }
 
 /// The S3 protocol over the buckets, for one key pair.
-pub(super) fn service(buckets: Buckets, access_key: &str, secret_key: &str) -> S3Service {
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    buckets: Buckets,
+    service: S3Service,
+    keys: Arc<KeyPair>,
+}
+
+/// The one key pair.
+struct KeyPair {
+    access_key: String,
+    secret_key: String,
+}
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPair").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    pub(super) fn new(buckets: Buckets, access_key: String, secret_key: String) -> Self {
+        let service = service(buckets.clone(), &access_key, &secret_key);
+        Self { buckets, service, keys: Arc::new(KeyPair { access_key, secret_key }) }
+    }
+
+    /// Answers one call.
+    pub(super) async fn call(&self, request: Request<Incoming>) -> Response<Body> {
+        if let Some((bucket, boundary)) = form::is_form(&request) {
+            return form::answer(&self.buckets, &self.keys, &bucket, &boundary, request.into_body()).await;
+        }
+        self.service.call(request.map(Body::from)).await.unwrap_or_else(|error| {
+            tracing::error!(?error, "an S3 call failed");
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })
+    }
+}
+
+fn service(buckets: Buckets, access_key: &str, secret_key: &str) -> S3Service {
     let mut builder = S3ServiceBuilder::new(buckets);
     builder.set_auth(OneKey(SimpleAuth::from_single(access_key, secret_key)));
     let mut config = S3Config::default();

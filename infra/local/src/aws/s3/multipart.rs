@@ -21,7 +21,7 @@ const MIN_PART_BYTES: u64 = 5 * 1024 * 1024;
 /// An upload that is not complete.
 #[derive(Debug, Clone)]
 pub(super) struct Upload {
-    pub(super) upload_id: String,
+    pub(super) id: String,
     pub(super) key: String,
     pub(super) created_ms: i64,
     meta: Meta,
@@ -122,7 +122,7 @@ impl Buckets {
             how: Created::CompleteMultipartUpload,
             conditions,
         };
-        let change = self.publish_upload(described, draft, etag.clone(), upload.upload_id).await?;
+        let change = self.publish_upload(described, draft, etag.clone(), upload.id).await?;
         Ok((change, etag))
     }
 
@@ -276,7 +276,7 @@ fn find_upload(conn: &Connection, bucket: &str, key: &str, upload_id: &str) -> R
 
 fn read_upload(row: &rusqlite::Row<'_>) -> Result<Upload, Failure> {
     Ok(Upload {
-        upload_id: row.get(0)?,
+        id: row.get(0)?,
         key: row.get(1)?,
         created_ms: row.get(2)?,
         meta: serde_json::from_str(&row.get::<_, String>(3)?)?,

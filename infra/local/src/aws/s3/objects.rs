@@ -9,7 +9,7 @@ use s3s::dto::{
 };
 use s3s::{S3Result, TrailingHeaders, s3_error};
 
-use super::bodies::Draft;
+use super::bodies::{Draft, Length};
 use super::error::Failure;
 use super::meta::{self, Meta, Sums, Tags};
 use super::notify::Created;
@@ -20,7 +20,7 @@ use super::{Aftermath, Buckets};
 pub(super) struct Arriving {
     pub(super) stream: Option<StreamingBlob>,
     /// Declared bytes of content (not of the chunked transfer).
-    pub(super) length: Option<u64>,
+    pub(super) length: u64,
     /// `Content-MD5`, base64.
     pub(super) md5: Option<String>,
     /// Checksums sent in front of the body.
@@ -120,7 +120,7 @@ impl Buckets {
         let stream = arriving.stream.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
         let mut sent = arriving.sums;
         let hasher: ChecksumHasher = sent.hasher(&arriving.announced);
-        let mut draft = self.inner.bodies.receive(stream, arriving.length, hasher).await?;
+        let mut draft = self.inner.bodies.receive(stream, Length::Exactly(arriving.length), hasher).await?;
         if let Some(md5) = arriving.md5 {
             use base64::Engine as _;
             let wanted = base64::engine::general_purpose::STANDARD

@@ -34,7 +34,7 @@ pub(crate) struct BucketRow {
 pub(crate) struct Version {
     pub(crate) seq: i64,
     pub(crate) key: String,
-    pub(crate) version_id: String,
+    pub(crate) id: String,
     pub(crate) is_latest: bool,
     pub(crate) delete_marker: bool,
     pub(crate) size: u64,
@@ -57,7 +57,7 @@ impl Version {
         Ok(Self {
             seq: row.get(0)?,
             key: row.get(1)?,
-            version_id: row.get(2)?,
+            id: row.get(2)?,
             is_latest: row.get(3)?,
             delete_marker: row.get(4)?,
             size: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
@@ -71,7 +71,7 @@ impl Version {
 
     /// The id as shown: only buckets that were ever versioned show one.
     pub(crate) fn shown_id(&self, bucket: &BucketRow) -> Option<String> {
-        (!bucket.versioning.is_empty()).then(|| self.version_id.clone())
+        (!bucket.versioning.is_empty()).then(|| self.id.clone())
     }
 }
 
@@ -127,7 +127,7 @@ fn marker_error(marker: &Version, named: bool) -> S3Error {
     };
     let mut headers = http::HeaderMap::new();
     headers.insert("x-amz-delete-marker", http::HeaderValue::from_static("true"));
-    if let Ok(id) = http::HeaderValue::try_from(&marker.version_id) {
+    if let Ok(id) = http::HeaderValue::try_from(&marker.id) {
         headers.insert("x-amz-version-id", id);
     }
     error.set_headers(headers);
@@ -208,7 +208,7 @@ pub(crate) fn insert(conn: &Connection, context: &Context, object: &NewObject) -
     let row = Version {
         seq: 0,
         key: object.key.clone(),
-        version_id,
+        id: version_id,
         is_latest: true,
         delete_marker: false,
         size: object.size,
@@ -258,7 +258,7 @@ pub(crate) fn delete(
     let marker = Version {
         seq: 0,
         key: key.to_owned(),
-        version_id,
+        id: version_id,
         is_latest: true,
         delete_marker: true,
         size: 0,
@@ -302,7 +302,7 @@ fn insert_latest(conn: &Connection, bucket: &str, row: &Version) -> Result<i64, 
     .execute(params![
         bucket,
         row.key,
-        row.version_id,
+        row.id,
         row.delete_marker,
         i64::try_from(row.size).unwrap_or(i64::MAX),
         row.etag,

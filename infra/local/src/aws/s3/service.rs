@@ -1,5 +1,6 @@
 //! The S3 operations: each reads its input, calls the store and shapes the answer. No rule lives here.
 
+#[allow(clippy::wildcard_imports)] // every operation has two types of its own; all of them are used below
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
@@ -34,7 +35,7 @@ macro_rules! arriving {
     };
 }
 
-/// The description of an object in the inputs of put, post and create-multipart.
+/// The description of an object in the inputs of put and create-multipart.
 macro_rules! described_meta {
     ($input:ident) => {
         Meta {
@@ -64,7 +65,7 @@ impl S3 for Buckets {
             Ok(((), Aftermath::default()))
         })
         .await?;
-        Ok(S3Response::new(CreateBucketOutput { location: Some(location), ..Default::default() }))
+        Ok(S3Response::new(CreateBucketOutput { location: Some(location) }))
     }
 
     async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
@@ -204,9 +205,6 @@ impl S3 for Buckets {
             conditions: WriteIf { matches: input.if_match.take(), none_match: input.if_none_match.take() },
         };
         let arriving = arriving!(req, input);
-        if arriving.length.is_none() {
-            return Err(s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header."));
-        }
         let (change, md5, sums, _) = self.put(described, arriving).await?;
         let sums = checksum(&sums);
         Ok(S3Response::new(PutObjectOutput {
@@ -221,33 +219,9 @@ impl S3 for Buckets {
         }))
     }
 
-    /// The signature and the policy (expiry, conditions, length of the real body) are checked before this is called.
-    async fn post_object(&self, mut req: S3Request<PostObjectInput>) -> S3Result<S3Response<PostObjectOutput>> {
-        let input = &mut req.input;
-        let range = input.policy.as_ref().and_then(s3s::post_policy::PostPolicy::content_length_range);
-        let described = Described {
-            bucket: std::mem::take(&mut input.bucket),
-            key: std::mem::take(&mut input.key),
-            meta: described_meta!(input),
-            tags: meta::tags_of_form(input.tagging.as_deref())?,
-            how: Created::Post,
-            conditions: WriteIf { matches: input.if_match.take(), none_match: input.if_none_match.take() },
-        };
-        let mut arriving = arriving!(req, input);
-        // The headers measure the form, not the file.
-        arriving.length = None;
-        arriving.md5 = None;
-        if let (Some((min, max)), Some(size)) = (range, arriving.stream.as_ref().and_then(exact_length))
-            && !(min..=max).contains(&size)
-        {
-            return Err(s3_error!(EntityTooLarge, "Your proposed upload is outside the allowed object size"));
-        }
-        let (change, md5, _, _) = self.put(described, arriving).await?;
-        Ok(S3Response::new(PostObjectOutput {
-            e_tag: Some(etag(&md5)),
-            version_id: change.version_id,
-            ..Default::default()
-        }))
+    /// Forms are taken by [`super::form`], streamed; s3s would hold them in memory.
+    async fn post_object(&self, _: S3Request<PostObjectInput>) -> S3Result<S3Response<PostObjectOutput>> {
+        Err(s3_error!(NotImplemented, "A form must be posted to its bucket"))
     }
 
     async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
@@ -261,15 +235,14 @@ impl S3 for Buckets {
         let (mut row, mut version) = self.look_up(&input.bucket, &input.key, input.version_id.clone()).await?;
         conditions.check(&version)?;
         let mut slice = Slice::of(input.range, version.size)?;
-        let body = match self.open(&version, slice).await {
-            Ok(body) => body,
+        let body = if let Ok(body) = self.open(&version, slice).await {
+            body
+        } else {
             // Replaced between the look-up and here: the second look finds what replaced it.
-            Err(_) => {
-                (row, version) = self.look_up(&input.bucket, &input.key, input.version_id).await?;
-                conditions.check(&version)?;
-                slice = Slice::of(input.range, version.size)?;
-                self.open(&version, slice).await?
-            }
+            (row, version) = self.look_up(&input.bucket, &input.key, input.version_id).await?;
+            conditions.check(&version)?;
+            slice = Slice::of(input.range, version.size)?;
+            self.open(&version, slice).await?
         };
         let sums = if slice.partial { Checksum::default() } else { checksum(&version.meta.sums) };
         let output = GetObjectOutput {
@@ -531,9 +504,6 @@ impl S3 for Buckets {
     async fn upload_part(&self, mut req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         let input = &mut req.input;
         let arriving = arriving!(req, input);
-        if arriving.length.is_none() {
-            return Err(s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header."));
-        }
         let (md5, sums) =
             self.add_part(&input.bucket, &input.key, &input.upload_id, input.part_number, arriving).await?;
         let sums = checksum(&sums);
@@ -618,7 +588,7 @@ impl S3 for Buckets {
         uploads.truncate(limit);
         let shape = |upload: super::multipart::Upload| MultipartUpload {
             key: Some(upload.key),
-            upload_id: Some(upload.upload_id),
+            upload_id: Some(upload.id),
             initiated: Some(timestamp(upload.created_ms, Precision::Milliseconds)),
             ..Default::default()
         };
@@ -654,11 +624,11 @@ impl Buckets {
     }
 }
 
-fn declared_length(length: Option<i64>, headers: &http::HeaderMap) -> S3Result<Option<u64>> {
+fn declared_length(length: Option<i64>, headers: &http::HeaderMap) -> S3Result<u64> {
     let decoded = headers.get("x-amz-decoded-content-length").and_then(|value| value.to_str().ok()?.parse().ok());
     match decoded.or(length) {
-        None => Ok(None),
-        Some(length) => u64::try_from(length).map(Some).map_err(|error| s3_error!(error, InvalidArgument)),
+        None => Err(s3_error!(MissingContentLength, "You must provide the Content-Length HTTP header.")),
+        Some(length) => u64::try_from(length).map_err(|error| s3_error!(error, InvalidArgument)),
     }
 }
 
@@ -666,11 +636,6 @@ fn declared_length(length: Option<i64>, headers: &http::HeaderMap) -> S3Result<O
 fn announced(algorithm: Option<&ChecksumAlgorithm>, headers: &http::HeaderMap) -> String {
     let trailer = headers.get("x-amz-trailer").and_then(|value| value.to_str().ok());
     trailer.or(algorithm.map(ChecksumAlgorithm::as_str)).unwrap_or_default().to_owned()
-}
-
-fn exact_length(stream: &StreamingBlob) -> Option<u64> {
-    use s3s::stream::ByteStream as _;
-    stream.remaining_length().exact().and_then(|length| u64::try_from(length).ok())
 }
 
 fn query(bucket: &str, prefix: Option<&String>, delimiter: Option<&String>, after: String, max_keys: i32) -> Query {
@@ -707,7 +672,7 @@ fn object(row: Version) -> Object {
 fn object_version(row: Version) -> ObjectVersion {
     ObjectVersion {
         key: Some(row.key),
-        version_id: Some(row.version_id),
+        version_id: Some(row.id),
         is_latest: Some(row.is_latest),
         size: i64::try_from(row.size).ok(),
         e_tag: Some(etag(&row.etag)),
@@ -719,7 +684,7 @@ fn object_version(row: Version) -> ObjectVersion {
 fn delete_marker(row: Version) -> DeleteMarkerEntry {
     DeleteMarkerEntry {
         key: Some(row.key),
-        version_id: Some(row.version_id),
+        version_id: Some(row.id),
         is_latest: Some(row.is_latest),
         last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
         owner: Some(owner()),

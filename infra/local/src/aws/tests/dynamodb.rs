@@ -12,7 +12,7 @@ async fn items_survive_a_restart_and_conditions_hold() {
     stack
         .dynamodb
         .create_table()
-        .table_name("t")
+        .table_name("table")
         .billing_mode(BillingMode::PayPerRequest)
         .attribute_definitions(
             AttributeDefinition::builder()
@@ -29,7 +29,7 @@ async fn items_survive_a_restart_and_conditions_hold() {
         stack
             .dynamodb
             .put_item()
-            .table_name("t")
+            .table_name("table")
             .item("pk", AttributeValue::S("a".into()))
             .condition_expression("attribute_not_exists(pk)")
     };
@@ -37,6 +37,6 @@ async fn items_survive_a_restart_and_conditions_hold() {
     let stack = stack.restart().await;
     let refused = put(&stack).send().await.unwrap_err().into_service_error();
     assert!(refused.is_conditional_check_failed_exception(), "{refused:?}");
-    let got = stack.dynamodb.get_item().table_name("t").key("pk", AttributeValue::S("a".into())).send().await.unwrap();
+    let got = stack.dynamodb.get_item().table_name("table").key("pk", AttributeValue::S("a".into())).send().await.unwrap();
     assert!(got.item.is_some());
 }

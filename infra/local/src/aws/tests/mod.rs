@@ -1,5 +1,6 @@
 //! The emulator through the real AWS SDK, on loopback, with a folder of its own per test.
 
+mod crash;
 mod dynamodb;
 mod events;
 mod forms;
@@ -33,41 +34,10 @@ impl Stack {
         Self::start_in(tempfile::tempdir().unwrap()).await
     }
 
-    async fn start_in(dir: TempDir) -> Self {
+    pub(super) async fn start_in(dir: TempDir) -> Self {
         let emulator = Emulator::start(config(dir.path())).await.unwrap();
-        let endpoint = emulator.endpoint();
-        let keys = || Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "tests");
-        let http = aws_smithy_http_client::Builder::new().build_http();
-        let s3 = aws_sdk_s3::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_s3::config::Region::new(REGION))
-            .credentials_provider(keys())
-            .endpoint_url(&endpoint)
-            .force_path_style(true)
-            .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
-            .http_client(http.clone())
-            .build();
-        let sqs = aws_sdk_sqs::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_sqs::config::Region::new(REGION))
-            .credentials_provider(keys())
-            .endpoint_url(&endpoint)
-            .http_client(http.clone())
-            .build();
-        let dynamodb = aws_sdk_dynamodb::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_dynamodb::config::Region::new(REGION))
-            .credentials_provider(keys())
-            .endpoint_url(&endpoint)
-            .http_client(http)
-            .build();
-        Self {
-            emulator,
-            s3: aws_sdk_s3::Client::from_conf(s3),
-            sqs: aws_sdk_sqs::Client::from_conf(sqs),
-            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
-            dir,
-        }
+        let (s3, sqs, dynamodb) = clients(&emulator.endpoint());
+        Self { emulator, s3, sqs, dynamodb, dir }
     }
 
     /// Stops without any goodbye and starts again on the same folder.
@@ -110,6 +80,40 @@ impl Stack {
     pub(super) async fn queue(&self, name: &str) -> String {
         self.sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap()
     }
+}
+
+/// Clients of one endpoint.
+pub(super) fn clients(endpoint: &str) -> (aws_sdk_s3::Client, aws_sdk_sqs::Client, aws_sdk_dynamodb::Client) {
+    let keys = || Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "tests");
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    let s3 = aws_sdk_s3::Config::builder()
+        .behavior_version_latest()
+        .region(aws_sdk_s3::config::Region::new(REGION))
+        .credentials_provider(keys())
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
+        .http_client(http.clone())
+        .build();
+    let sqs = aws_sdk_sqs::Config::builder()
+        .behavior_version_latest()
+        .region(aws_sdk_sqs::config::Region::new(REGION))
+        .credentials_provider(keys())
+        .endpoint_url(endpoint)
+        .http_client(http.clone())
+        .build();
+    let dynamodb = aws_sdk_dynamodb::Config::builder()
+        .behavior_version_latest()
+        .region(aws_sdk_dynamodb::config::Region::new(REGION))
+        .credentials_provider(keys())
+        .endpoint_url(endpoint)
+        .http_client(http)
+        .build();
+    (
+        aws_sdk_s3::Client::from_conf(s3),
+        aws_sdk_sqs::Client::from_conf(sqs),
+        aws_sdk_dynamodb::Client::from_conf(dynamodb),
+    )
 }
 
 pub(super) fn config(dir: &Path) -> EmulatorConfig {
