@@ -1,1 +1,155 @@
-//! Placeholder.
+//! SQS → pipeline → verdict.
+//!
+//! A message says that an object is there. The submission is claimed, the object is fetched (pinned to
+//! version and ETag), a worker process analyses it, the verdict is written once. What always holds: a
+//! message that was handled has a verdict in the table, and one that was not stays in the queue.
+
+mod definitions;
+mod fetch;
+mod message;
+mod scan;
+mod verdict;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use portcullis_core::aws::Clients;
+use portcullis_core::batch::{self, Failed};
+use portcullis_core::clock::now_ms;
+use portcullis_core::config::{ConfigError, Env};
+use portcullis_core::store::{children::Children, hashes::Hashes, objects::Objects, queue::Queue, scans::Scans, settings::Settings};
+use portcullis_engines::{WorkerConfig, WorkerPool};
+use std::time::Duration;
+
+use definitions::DefinitionsSync;
+
+/// Time kept back at the end of an invocation for writing verdicts, ms.
+const RESERVE_MS: i64 = 10_000;
+
+/// What the handler shares over its life.
+pub struct Scan {
+    scans: Scans,
+    hashes: Hashes,
+    children: Children,
+    objects: Objects,
+    settings: Settings,
+    scan_queue: Queue,
+    notify_queue: Queue,
+    pool: WorkerPool,
+    definitions: DefinitionsSync,
+    upload_bucket: String,
+    deadline_ms: i64,
+    retention_ms: i64,
+}
+
+/// What differs between hosts of the function.
+#[derive(Clone, Debug)]
+pub struct HostOptions {
+    /// The binary whose `main` begins with the worker check.
+    pub executable: PathBuf,
+    /// Whether contents may ask a worker to die. No effect in release builds.
+    pub test_hooks: bool,
+}
+
+impl Scan {
+    /// From the environment.
+    ///
+    /// # Errors
+    /// All problems of the configuration, together.
+    pub fn new(env: &Env, clients: &Clients, host: HostOptions) -> Result<Self, ConfigError> {
+        let mut reader = env.reader("scan");
+        let table = reader.text("PORTCULLIS_TABLE");
+        let upload_bucket = reader.text("PORTCULLIS_UPLOAD_BUCKET");
+        let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
+        let definitions_bucket = reader.text("PORTCULLIS_DEFINITIONS_BUCKET");
+        let scan_queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
+        let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
+        let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
+        let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
+        let workers = reader.number("PORTCULLIS_WORKERS", 1..=64);
+        let memory_mb = reader.number("PORTCULLIS_WORKER_MEMORY_MB", 256..=16_384);
+        let scratch = PathBuf::from(reader.text("PORTCULLIS_SCRATCH_DIR"));
+        reader.finish(())?;
+        let (dynamodb, objects) = (clients.dynamodb(), Objects::new(clients.s3().clone()));
+        let definitions = DefinitionsSync::new(objects.clone(), definitions_bucket, scratch.join("definitions"));
+        let pool = WorkerPool::new(WorkerConfig {
+            executable: host.executable,
+            workers: usize::try_from(workers).unwrap_or(1),
+            definitions_dir: Some(definitions.folder().to_owned()),
+            cache_dir: scratch.join("rules-cache"),
+            scratch_dir: scratch.join("scratch"),
+            memory_limit_bytes: memory_mb * 1024 * 1024,
+            test_hooks: host.test_hooks,
+        });
+        Ok(Self {
+            scans: Scans::new(dynamodb.clone(), &table),
+            hashes: Hashes::new(dynamodb.clone(), &table),
+            children: Children::new(objects.clone(), reports),
+            objects,
+            settings: Settings::new(dynamodb.clone(), &table),
+            scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
+            notify_queue: Queue::new(clients.sqs().clone(), notify_queue),
+            pool,
+            definitions,
+            upload_bucket,
+            deadline_ms: i64::try_from(deadline_seconds * 1000).unwrap_or(i64::MAX),
+            retention_ms: i64::try_from(retention_hours * 3_600_000).unwrap_or(i64::MAX),
+        })
+    }
+
+    /// Handles a batch. `ends_at`: when the invocation is cut off, ms since the epoch.
+    pub async fn handle(self: Arc<Self>, event: SqsEvent, ends_at: i64) -> SqsBatchResponse {
+        batch::run(self, event, move |scan, message| Box::pin(async move { scan.handle_message(message, ends_at - RESERVE_MS).await })).await
+    }
+
+    /// One message; when it fails, SQS is told when to deliver it again (the visibility timeout is made for
+    /// a worker that vanished, not for one that can say what it waits for).
+    async fn handle_message(&self, message: SqsMessage, ends_at: i64) -> Result<(), Failed> {
+        let body = message.body.as_deref().unwrap_or_default();
+        let result = async {
+            self.definitions.refresh(&self.pool, &self.settings).await?;
+            for request in message::parse(body)? {
+                self.scan(request, ends_at).await?;
+            }
+            Ok(())
+        }
+        .await;
+        let Err(failure) = result else { return Ok(()) };
+        let (delay, failed) = match failure {
+            ScanFailure::Held { until } => {
+                let wait = u64::try_from(until - now_ms()).unwrap_or_default().clamp(1000, 60_000);
+                (Duration::from_millis(wait), Failed::Retry("another worker holds the file".into()))
+            }
+            ScanFailure::Failed(failed @ Failed::Retry(_)) => (backoff(&message), failed),
+            ScanFailure::Failed(failed @ Failed::Permanent(_)) => (Duration::ZERO, failed),
+        };
+        if let Some(receipt) = &message.receipt_handle
+            && let Err(error) = self.scan_queue.retry_after(receipt, delay).await
+        {
+            tracing::warn!(%error, "the message comes back only after its visibility timeout");
+        }
+        Err(failed)
+    }
+}
+
+/// 5 s, then three times as long each time: five receives span some minutes before the dead-letter queue.
+fn backoff(message: &SqsMessage) -> Duration {
+    let receives = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse::<u32>().ok()).unwrap_or(1);
+    Duration::from_secs(5 * 3_u64.pow(receives.saturating_sub(1).min(5)))
+}
+
+/// Why a message stays in the queue.
+#[derive(Debug)]
+pub(crate) enum ScanFailure {
+    /// Another worker holds the claim.
+    Held { until: i64 },
+    /// Anything else.
+    Failed(Failed),
+}
+
+impl<E: Into<Failed>> From<E> for ScanFailure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}

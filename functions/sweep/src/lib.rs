@@ -1,1 +1,218 @@
-//! Placeholder.
+//! The broom, every minute: submissions that should have ended and did not.
+//!
+//! | found | done |
+//! |---|---|
+//! | past its deadline | ends as `Failed` |
+//! | object there, no worker | its event was lost: a scan request is sent |
+//! | no object, upload window open | looked at again when it closes |
+//! | no object, upload window closed | ends as `Failed`: the file never arrived |
+//! | a worker holds it | looked at again when the claim may have ended |
+//!
+//! What always holds: a submission stays in the index of open ones until it is `Done`, so none is forgotten.
+
+use portcullis_core::aws::Clients;
+use portcullis_core::clock::now_ms;
+use portcullis_core::config::{ConfigError, Env};
+use portcullis_core::domain::event::{ScanRequest, VerdictEvent};
+use portcullis_core::domain::report::{Digests, FileReport, FileType, Timing};
+use portcullis_core::domain::submission::{Outcome, Record, Source};
+use portcullis_core::domain::verdict::Verdict;
+use portcullis_core::store::StoreError;
+use portcullis_core::store::objects::Objects;
+use portcullis_core::store::queue::Queue;
+use portcullis_core::store::scans::{Due, Scans};
+use serde::Serialize;
+
+/// Time in which an upload that was announced may arrive, in ms: the longest presigned life (15 min) and a minute.
+const UPLOAD_WINDOW_MS: i64 = 16 * 60_000;
+/// Time a scan request is given before it counts as lost, in ms.
+const PATIENCE_MS: i64 = 5 * 60_000;
+/// Submissions of one shard looked at in one run.
+const BATCH: i32 = 100;
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Swept {
+    /// Looked at.
+    pub due: u32,
+    /// Ended as `Failed`.
+    pub failed: u32,
+    /// Sent to the scan queue again.
+    pub requested: u32,
+    /// Could not be dealt with; they stay due.
+    pub errors: u32,
+}
+
+enum Action {
+    Fail(&'static str),
+    Request,
+    Later(i64),
+}
+
+/// The function's state.
+#[derive(Debug)]
+pub struct Sweep {
+    scans: Scans,
+    objects: Objects,
+    scan_queue: Queue,
+    notify_queue: Queue,
+}
+
+impl Sweep {
+    /// From the environment.
+    ///
+    /// # Errors
+    /// All problems of the configuration, together.
+    pub fn new(env: &Env, clients: &Clients) -> Result<Self, ConfigError> {
+        let mut reader = env.reader("sweep");
+        let table = reader.text("PORTCULLIS_TABLE");
+        let scan_queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
+        let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
+        reader.finish(Self {
+            scans: Scans::new(clients.dynamodb().clone(), table),
+            objects: Objects::new(clients.s3().clone()),
+            scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
+            notify_queue: Queue::new(clients.sqs().clone(), notify_queue),
+        })
+    }
+
+    /// One run. A submission that can not be dealt with costs the others nothing.
+    pub async fn run(&self) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
+        for due in self.scans.due(now_ms(), BATCH).await? {
+            swept.due += 1;
+            match self.deal_with(&due).await {
+                Ok(Action::Fail(_)) => swept.failed += 1,
+                Ok(Action::Request) => swept.requested += 1,
+                Ok(Action::Later(_)) | Err(StoreError::Conflict { .. }) => {}
+                Err(error) => {
+                    swept.errors += 1;
+                    tracing::error!(data_id = %due.record.submission.id, error = %portcullis_core::error::chain(&error), "can not be swept");
+                }
+            }
+        }
+        if swept != Swept::default() {
+            tracing::info!(?swept, "swept");
+        }
+        Ok(swept)
+    }
+
+    async fn deal_with(&self, due: &Due) -> Result<Action, StoreError> {
+        let submission = &due.record.submission;
+        let object = match &due.record.object {
+            Some(object) => Some(object.clone()),
+            None => self.objects.head(&submission.bucket, &submission.key).await?,
+        };
+        let action = decide(due, object.is_some(), now_ms());
+        match (&action, object) {
+            (Action::Fail(reason), _) => self.fail(&due.record, reason).await?,
+            (Action::Request, Some(object)) => {
+                // First the message, then the date: two messages do no harm, none would.
+                let request = ScanRequest { scan_request: submission.id.clone(), object };
+                let body = serde_json::to_string(&request).map_err(|e| StoreError::Permanent { what: "encode a scan request", source: e.into() })?;
+                self.scan_queue.send(body).await?;
+                self.scans.reschedule(&submission.id, now_ms() + PATIENCE_MS).await?;
+                tracing::warn!(data_id = %submission.id, "a scan was requested again");
+            }
+            (Action::Later(at), _) => self.scans.reschedule(&submission.id, *at).await?,
+            (Action::Request, None) => {}
+        }
+        Ok(action)
+    }
+
+    async fn fail(&self, record: &Record, reason: &str) -> Result<(), StoreError> {
+        let (submission, now) = (&record.submission, now_ms());
+        let outcome = Outcome {
+            report: FileReport {
+                name: submission.name.clone(),
+                size: submission.size,
+                digests: Digests::default(),
+                file_type: FileType::default(),
+                engines: Vec::new(),
+                yara: Vec::new(),
+                verdict: Verdict::failed(reason),
+                timing: Timing::default(),
+                depth: 0,
+                is_archive: false,
+                type_skipped: false,
+            },
+            child_count: 0,
+            worst_child: 0,
+            started_at: record.started_at.unwrap_or(now),
+            finished_at: now,
+        };
+        self.scans.finish_unclaimed(&submission.id, &outcome).await?;
+        tracing::warn!(data_id = %submission.id, reason, "a submission ended without a scan");
+        let ended = Record { outcome: Some(outcome), ..record.clone() };
+        if let Some(event) = VerdictEvent::of(&ended) {
+            let body = serde_json::to_string(&event).map_err(|e| StoreError::Permanent { what: "encode a verdict event", source: e.into() })?;
+            self.notify_queue.send(body).await?;
+        }
+        Ok(())
+    }
+}
+
+fn decide(due: &Due, object_exists: bool, now: i64) -> Action {
+    let submission = &due.record.submission;
+    if due.claim_until >= now {
+        return Action::Later(due.claim_until + 1000);
+    }
+    if now >= submission.deadline_at {
+        return Action::Fail("The deadline passed before there was a verdict.");
+    }
+    if object_exists {
+        return Action::Request;
+    }
+    let closes = submission.created_at + UPLOAD_WINDOW_MS;
+    match submission.source {
+        Source::Event => Action::Fail("The object was removed before it could be scanned."),
+        _ if now < closes => Action::Later(closes),
+        _ => Action::Fail("The file never arrived."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_core::domain::id::DataId;
+    use portcullis_core::domain::submission::{State, Submission};
+
+    fn due(source: Source, claim_until: i64) -> Due {
+        let submission = Submission {
+            id: DataId::random(),
+            name: "a".into(),
+            rule: "r".into(),
+            user_agent: String::new(),
+            owner: None,
+            metadata: None,
+            source,
+            bucket: "b".into(),
+            key: "k".into(),
+            created_at: 0,
+            deadline_at: 3_600_000,
+            size: 1,
+        };
+        Due { record: Record { submission, state: State::Uploading, attempts: 0, started_at: None, object: None, outcome: None }, claim_until }
+    }
+
+    #[test]
+    fn a_living_claim_is_left_alone_even_past_the_deadline() {
+        assert!(matches!(decide(&due(Source::Api, 4_000_000), true, 3_700_000), Action::Later(4_001_000)));
+    }
+
+    #[test]
+    fn past_the_deadline_it_fails() {
+        assert!(matches!(decide(&due(Source::Api, 0), true, 3_600_000), Action::Fail(_)));
+    }
+
+    #[test]
+    fn an_object_without_worker_is_requested_again() {
+        assert!(matches!(decide(&due(Source::Presigned, 0), true, 120_000), Action::Request));
+    }
+
+    #[test]
+    fn a_presigned_upload_has_its_whole_window() {
+        assert!(matches!(decide(&due(Source::Presigned, 0), false, 120_000), Action::Later(at) if at == UPLOAD_WINDOW_MS));
+        assert!(matches!(decide(&due(Source::Presigned, 0), false, UPLOAD_WINDOW_MS), Action::Fail(_)));
+    }
+}

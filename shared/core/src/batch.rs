@@ -15,8 +15,8 @@ pub enum Failed {
     /// It may work later: the message stays in the queue.
     #[error("will be tried again: {0}")]
     Retry(String),
-    /// It will never work: the message is dropped, after this was logged. What it named is ended by the handler itself.
-    #[error("dropped: {0}")]
+    /// It will never work. The message goes the queue's way to the dead-letter queue, where a person finds it.
+    #[error("can not be handled: {0}")]
     Permanent(String),
 }
 
@@ -53,11 +53,9 @@ where
         let Some(problem) = problem else { continue };
         let id = ids.get(&task).cloned().unwrap_or_default();
         tracing::warn!(message_id = id, %problem, "message not handled");
-        if matches!(problem, Failed::Retry(_)) {
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
-            failures.push(failure);
-        }
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = id;
+        failures.push(failure);
     }
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = failures;
@@ -91,6 +89,6 @@ mod tests {
         .await;
         let mut failed: Vec<_> = response.batch_item_failures.into_iter().map(|f| f.item_identifier).collect();
         failed.sort();
-        assert_eq!(failed, ["later", "panics"]);
+        assert_eq!(failed, ["later", "never", "panics"]);
     }
 }

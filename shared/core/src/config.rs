@@ -30,7 +30,7 @@ pub const KEYS: &[Key] = &[
     Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan", "sweep"] },
     Key { name: "PORTCULLIS_REPORT_BUCKET", doc: "Bucket for reports too large for the table.", default: None, functions: &["scan", "results"] },
     Key { name: "PORTCULLIS_DEFINITIONS_BUCKET", doc: "Bucket with operator definitions under `yara/` and `hashes/`.", default: None, functions: &["scan"] },
-    Key { name: "PORTCULLIS_SCAN_QUEUE_URL", doc: "URL of the scan queue.", default: None, functions: &["admin", "sweep"] },
+    Key { name: "PORTCULLIS_SCAN_QUEUE_URL", doc: "URL of the scan queue.", default: None, functions: &["scan", "admin", "sweep"] },
     Key { name: "PORTCULLIS_NOTIFY_QUEUE_URL", doc: "URL of the queue that verdict events go to.", default: None, functions: &["scan", "sweep"] },
     Key { name: "PORTCULLIS_ADMIN_APIKEY_SHA256", doc: "Hex SHA-256 of the first administrator's API key; empty = none. Used only until that user exists.", default: Some(""), functions: API },
     Key { name: "PORTCULLIS_ADMIN_PASSWORD_HASH", doc: "argon2id PHC string of the first administrator's password; empty = none. Used only until that user exists.", default: Some(""), functions: API },

@@ -1,6 +1,7 @@
 //! The words of the product: verdicts, reports, rules, submissions. Plain data and pure functions.
 
 pub mod engine;
+pub mod event;
 pub mod id;
 pub mod name;
 pub mod report;

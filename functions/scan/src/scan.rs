@@ -1,0 +1,189 @@
+//! One object: claim, fetch, analyse, verdict.
+
+use std::time::Duration;
+
+use portcullis_core::clock::now_ms;
+use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::rule::Rule;
+use portcullis_core::domain::submission::{ObjectRef, Owner, Source, Submission};
+use portcullis_core::domain::verdict::Verdict;
+use portcullis_core::rules;
+use portcullis_core::store::StoreError;
+use portcullis_core::store::objects::UPLOAD_PREFIX;
+use portcullis_core::store::scans::{Claim, Claimed, LEASE_MS, MAX_TRIES};
+use portcullis_engines::{AnalysisReport, Job};
+
+use crate::message::Request;
+use crate::verdict::unscanned;
+use crate::{Scan, ScanFailure, fetch};
+
+/// Below this much time, in ms, a scan is not begun: it goes back to the queue for a fresh invocation.
+const LEAST_MS: i64 = 15_000;
+/// Sweep looks at a submission made by an S3 event after this time, ms.
+const FIRST_CHECK_MS: i64 = 120_000;
+
+/// How an analysis ended.
+enum Ended {
+    Report(Box<AnalysisReport>),
+    /// The claim was lost: somebody else's verdict counts.
+    LostClaim,
+}
+
+impl Scan {
+    pub(crate) async fn scan(&self, request: Request, ends_at: i64) -> Result<(), ScanFailure> {
+        let object = request.object;
+        let uploaded = (object.bucket == self.upload_bucket).then(|| object.key.strip_prefix(UPLOAD_PREFIX).and_then(DataId::parse)).flatten();
+        let known = request.id.or(uploaded);
+        let id = known.clone().unwrap_or_else(|| {
+            let version = object.version.as_deref().unwrap_or(&object.etag);
+            DataId::of_object(&object.bucket, &object.key, version)
+        });
+        let claim = match self.scans.claim(&id, &object).await? {
+            Claim::Missing if known.is_none() => {
+                self.announce(&id, &object).await?;
+                self.scans.claim(&id, &object).await?
+            }
+            claim => claim,
+        };
+        match claim {
+            Claim::Won(claimed) => self.judge(*claimed, &object, ends_at).await,
+            // Delivered again after the verdict: what follows it may not have happened.
+            Claim::Done(record) => self.after_verdict(&record, Vec::new()).await,
+            Claim::Held { until } => Err(ScanFailure::Held { until }),
+            Claim::OtherObject => {
+                tracing::warn!(data_id = %id, "the object was replaced after its submission; only the first is judged");
+                Ok(())
+            }
+            Claim::Missing => {
+                tracing::warn!(data_id = %id, "no submission for this object: its upload was reported as failed");
+                Ok(())
+            }
+        }
+    }
+
+    /// The record of an object in a watched bucket. Only roles that see all results may read it.
+    async fn announce(&self, id: &DataId, object: &ObjectRef) -> Result<(), ScanFailure> {
+        let rules = rules::in_force(&self.settings).await?;
+        let rule = rules::for_object(&rules, &object.bucket, &object.key).map(|rule| rule.name.clone()).unwrap_or_default();
+        let now = now_ms();
+        let submission = Submission {
+            id: id.clone(),
+            name: format!("{}/{}", object.bucket, object.key),
+            rule,
+            user_agent: String::new(),
+            owner: Some(Owner { user_id: 0, username: format!("S3/{}", object.bucket) }),
+            metadata: None,
+            source: Source::Event,
+            bucket: object.bucket.clone(),
+            key: object.key.clone(),
+            created_at: now,
+            deadline_at: now + self.deadline_ms,
+            size: object.size,
+        };
+        match self.scans.create(&submission, &[], now + FIRST_CHECK_MS, now + self.retention_ms).await {
+            Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Everything under the claim. Whatever happens, it ends in a verdict, or the claim is given back.
+    async fn judge(&self, claimed: Claimed, object: &ObjectRef, ends_at: i64) -> Result<(), ScanFailure> {
+        let id = claimed.record.submission.id.clone();
+        match self.analyse(&claimed, object, ends_at).await {
+            Ok(Ended::Report(report)) => self.conclude(claimed, *report).await,
+            Ok(Ended::LostClaim) => {
+                tracing::warn!(data_id = %id, "the claim was lost while scanning");
+                Ok(())
+            }
+            Err(failure) => {
+                if let Err(error) = self.scans.release(&id, &claimed.token).await {
+                    tracing::warn!(data_id = %id, %error, "the claim could not be given back; it ends by itself");
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    async fn analyse(&self, claimed: &Claimed, object: &ObjectRef, ends_at: i64) -> Result<Ended, ScanFailure> {
+        let submission = &claimed.record.submission;
+        let failed = |detail: String| Ok(Ended::Report(Box::new(unscanned(submission, object, Verdict::failed(detail)))));
+        if claimed.record.attempts > MAX_TRIES {
+            return failed(format!("The file ended its worker {MAX_TRIES} times."));
+        }
+        if now_ms() >= submission.deadline_at {
+            return failed("The deadline passed before the scan could begin.".into());
+        }
+        let rules = rules::in_force(&self.settings).await?;
+        let Some(rule) = rules.into_iter().find(|rule| rule.name == submission.rule) else {
+            return failed(format!("Rule `{}` does not exist any more.", submission.rule));
+        };
+        if object.size > rule.max_file_size {
+            return failed(format!("The file has {} bytes, more than the {} that rule `{}` permits.", object.size, rule.max_file_size, rule.name));
+        }
+        let beat = self.keep_claim(&submission.id, &claimed.token);
+        tokio::pin!(beat);
+        tokio::select! {
+            // The claim ended under us: stop working on a file that is not ours any more.
+            () = &mut beat => Ok(Ended::LostClaim),
+            ended = self.run_worker(claimed, object, rule, ends_at) => ended,
+        }
+    }
+
+    /// Renews the claim until it is lost.
+    async fn keep_claim(&self, id: &DataId, token: &str) {
+        let mut lost_at = now_ms() + LEASE_MS;
+        loop {
+            tokio::time::sleep(Duration::from_millis(LEASE_MS.unsigned_abs() / 3)).await;
+            match self.scans.renew(id, token).await {
+                Ok(()) => lost_at = now_ms() + LEASE_MS,
+                Err(StoreError::Conflict { .. }) => return,
+                Err(error) => {
+                    tracing::warn!(data_id = %id, %error, "the claim could not be renewed");
+                    if now_ms() >= lost_at {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn run_worker(&self, claimed: &Claimed, object: &ObjectRef, rule: Rule, ends_at: i64) -> Result<Ended, ScanFailure> {
+        let submission = &claimed.record.submission;
+        let failed = |detail: String| Ok(Ended::Report(Box::new(unscanned(submission, object, Verdict::failed(detail)))));
+        let file = match fetch::to_disk(&self.objects, object, self.pool.scratch_dir()).await {
+            Ok(file) => file,
+            Err(StoreError::Conflict { .. } | StoreError::Missing { .. }) => {
+                return failed("The object was changed or removed before it could be scanned.".into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        loop {
+            let left = ends_at - now_ms();
+            if left < LEAST_MS {
+                return Err(portcullis_core::batch::Failed::Retry("the invocation has no time left".into()).into());
+            }
+            let job = Job {
+                path: file.path().to_owned(),
+                name: submission.name.clone(),
+                passwords: claimed.passwords.clone(),
+                rule: rule.clone(),
+                time_budget_ms: left.unsigned_abs(),
+                scratch_dir: self.pool.scratch_dir().to_owned(),
+            };
+            match self.pool.analyse(job).await {
+                Ok(report) => return Ok(Ended::Report(Box::new(report))),
+                Err(death) => {
+                    let tries = match self.scans.count_death(&submission.id, &claimed.token).await {
+                        Ok(tries) => tries,
+                        Err(StoreError::Conflict { .. }) => return Ok(Ended::LostClaim),
+                        Err(error) => return Err(error.into()),
+                    };
+                    tracing::error!(data_id = %submission.id, %death, tries, "a worker died on the file");
+                    if tries > MAX_TRIES {
+                        return failed(format!("The file ended its worker {MAX_TRIES} times."));
+                    }
+                }
+            }
+        }
+    }
+}

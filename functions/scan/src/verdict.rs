@@ -1,0 +1,127 @@
+//! From a report to the record, and what follows a verdict.
+
+use portcullis_core::clock::{iso, now_ms};
+use portcullis_core::domain::event::VerdictEvent;
+use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::report::{AnalysisReport, Digests, FileReport, FileType, Timing};
+use portcullis_core::domain::submission::{ObjectRef, Outcome, Record, Source, Submission};
+use portcullis_core::domain::verdict::Verdict;
+use portcullis_core::store::StoreError;
+use portcullis_core::store::scans::Claimed;
+
+use crate::{Scan, ScanFailure};
+
+/// Blocked children that can be found by hash, at most: the worst ones.
+const INDEXED_CHILDREN: usize = 100;
+
+/// The report of a file that no engine looked at.
+pub(crate) fn unscanned(submission: &Submission, object: &ObjectRef, verdict: Verdict) -> AnalysisReport {
+    AnalysisReport {
+        root: FileReport {
+            name: submission.name.clone(),
+            size: object.size,
+            digests: Digests::default(),
+            file_type: FileType::default(),
+            engines: Vec::new(),
+            yara: Vec::new(),
+            verdict,
+            timing: Timing::default(),
+            depth: 0,
+            is_archive: false,
+            type_skipped: false,
+        },
+        children: Vec::new(),
+    }
+}
+
+impl Scan {
+    /// Writes the verdict and what follows it.
+    pub(crate) async fn conclude(&self, claimed: Claimed, report: AnalysisReport) -> Result<(), ScanFailure> {
+        let Claimed { mut record, token, .. } = claimed;
+        let id = record.submission.id.clone();
+        let blocked: Vec<(DataId, Digests)> = report
+            .worst_first()
+            .into_iter()
+            .filter_map(|number| Some((number, report.children.get(number as usize - 1)?)))
+            .take_while(|(_, child)| child.verdict.code.is_blocked())
+            .take(INDEXED_CHILDREN)
+            .map(|(number, child)| (id.child(number), child.digests.clone()))
+            .collect();
+        let written = async {
+            let inline = self.children.save(&id, &report).await?;
+            let outcome = Outcome {
+                child_count: u32::try_from(report.children.len()).unwrap_or(u32::MAX),
+                worst_child: report.worst_first().first().copied().unwrap_or_default(),
+                started_at: record.started_at.unwrap_or(record.submission.created_at),
+                finished_at: now_ms(),
+                report: report.root.clone(),
+            };
+            self.scans.finish(&id, &token, &outcome, inline).await?;
+            Ok::<Outcome, StoreError>(outcome)
+        }
+        .await;
+        match written {
+            Ok(outcome) => record.outcome = Some(outcome),
+            Err(StoreError::Conflict { .. }) => {
+                tracing::warn!(data_id = %id, "another worker's verdict counts");
+                return Ok(());
+            }
+            Err(error) => {
+                let _ = self.scans.release(&id, &token).await;
+                return Err(error.into());
+            }
+        }
+        let verdict = &report.root.verdict;
+        tracing::info!(data_id = %id, code = verdict.code.row().tag, result = verdict.result(), detail = verdict.detail, children = report.children.len(), "verdict");
+        self.after_verdict(&record, blocked).await
+    }
+
+    /// Hash index, tags, event. Every part may happen twice: a message that is delivered again repeats it.
+    /// `blocked_children` are found by hash like files of their own.
+    pub(crate) async fn after_verdict(&self, record: &Record, blocked_children: Vec<(DataId, Digests)>) -> Result<(), ScanFailure> {
+        self.index(record, blocked_children).await?;
+        self.tag(record).await?;
+        if let Some(event) = VerdictEvent::of(record) {
+            let body = serde_json::to_string(&event).map_err(|e| portcullis_core::batch::Failed::Permanent(e.to_string()))?;
+            self.notify_queue.send(body).await?;
+        }
+        Ok(())
+    }
+
+    async fn index(&self, record: &Record, children: Vec<(DataId, Digests)>) -> Result<(), ScanFailure> {
+        let Some(outcome) = &record.outcome else { return Ok(()) };
+        let submission = &record.submission;
+        let mut files = vec![(submission.id.clone(), outcome.report.digests.clone())];
+        files.extend(children);
+        // A file that was never read has no digests.
+        files.retain(|(_, digests)| !digests.sha256.is_empty());
+        if !files.is_empty() {
+            self.hashes.record(&files, &submission.rule, submission.created_at + self.retention_ms).await?;
+        }
+        Ok(())
+    }
+
+    /// Verdict tags on the very version that was judged; only in watched buckets. An object without them is not proven clean.
+    async fn tag(&self, record: &Record) -> Result<(), ScanFailure> {
+        let (Some(outcome), Some(object)) = (&record.outcome, &record.object) else { return Ok(()) };
+        if record.submission.source != Source::Event {
+            return Ok(());
+        }
+        let verdict = &outcome.report.verdict;
+        let word = if verdict.code.is_blocked() { "blocked" } else { "clean" };
+        let tags = [
+            ("portcullis:verdict", word.to_owned()),
+            ("portcullis:code", verdict.code.row().tag.to_owned()),
+            ("portcullis:data_id", record.submission.id.to_string()),
+            ("portcullis:time", iso(outcome.finished_at)),
+        ];
+        match self.objects.tag(object, &tags).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_retryable() => Err(error.into()),
+            Err(error) => {
+                tracing::error!(data_id = %record.submission.id, error = %portcullis_core::error::chain(&error), "the object could not be tagged");
+                Ok(())
+            }
+        }
+    }
+}

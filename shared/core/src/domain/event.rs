@@ -1,0 +1,57 @@
+//! Messages between functions.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::DataId;
+use super::submission::{ObjectRef, Record, Source};
+use super::verdict::Code;
+
+/// Asks the scan function to scan an object that a submission exists for: what sweep sends for a lost event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanRequest {
+    /// The submission.
+    pub scan_request: DataId,
+    /// The object.
+    pub object: ObjectRef,
+}
+
+/// A verdict was reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictEvent {
+    /// The submission.
+    pub data_id: DataId,
+    /// Main outcome.
+    pub code: Code,
+    /// `Allowed` or `Blocked`.
+    pub result: String,
+    /// Rule.
+    pub rule: String,
+    /// How the file came in.
+    pub source: Source,
+    /// Bytes.
+    pub size: u64,
+    /// Children of all levels.
+    pub children: u32,
+    /// Submission to claim, ms.
+    pub queue_ms: i64,
+    /// Claim to verdict, ms.
+    pub scan_ms: i64,
+}
+
+impl VerdictEvent {
+    /// Of a finished submission; `None` while it runs.
+    pub fn of(record: &Record) -> Option<Self> {
+        let outcome = record.outcome.as_ref()?;
+        Some(Self {
+            data_id: record.submission.id.clone(),
+            code: outcome.report.verdict.code,
+            result: outcome.report.verdict.result().to_owned(),
+            rule: record.submission.rule.clone(),
+            source: record.submission.source,
+            size: outcome.report.size,
+            children: outcome.child_count,
+            queue_ms: outcome.started_at - record.submission.created_at,
+            scan_ms: outcome.finished_at - outcome.started_at,
+        })
+    }
+}
