@@ -38,12 +38,6 @@ impl Definitions {
         }
     }
 
-    /// With other engines, for tests of the pipeline.
-    #[cfg(test)]
-    pub(crate) fn of(engines: Vec<Box<dyn Engine>>) -> Self {
-        Self { engines }
-    }
-
     /// The engines that have rows.
     pub fn engines(&self) -> impl Iterator<Item = &dyn Engine> {
         self.engines.iter().map(AsRef::as_ref)

@@ -1,10 +1,17 @@
 //! Static heuristics: what neither a hash nor a pattern finds.
 //!
+//! [`macros`] reads VBA projects, [`scripts`] weighs obfuscation, [`deceptive`] looks at names.
 //! Conservative on purpose: a heuristic that blocks ordinary files is switched off by its operators.
+//! What always holds: a VBA project that can not be read is suspicious, not clean.
+
+mod deceptive;
+mod macros;
+mod scripts;
 
 use std::time::Duration;
 
 use portcullis_core::domain::engine::{EngineIdentity, HEURISTICS};
+use portcullis_core::domain::verdict::Code;
 
 use super::{Engine, EngineOutcome, Session, Subject};
 use crate::definitions::BUILT_AT;
@@ -34,7 +41,13 @@ impl Engine for Heuristics {
 impl Session for Heuristics {
     fn scan(&mut self, subject: &Subject<'_>, _budget: Duration) -> EngineOutcome {
         hooks::trigger(subject.content);
-        EngineOutcome::clean()
+        let threat = macros::judge(subject.content)
+            .or_else(|| scripts::judge(subject.name, subject.content, subject.file_type).map(Into::into))
+            .or_else(|| deceptive::judge(subject.name).map(Into::into));
+        match threat {
+            Some(threat) => EngineOutcome::found(Code::Suspicious, threat),
+            None => EngineOutcome::clean(),
+        }
     }
 }
 

@@ -1,0 +1,58 @@
+//! Names made to be read as something else.
+
+use crate::names;
+
+/// Extensions that Windows runs on a double click.
+const RUNS: &[&str] = &[
+    "exe", "scr", "com", "pif", "bat", "cmd", "vbs", "vbe", "js", "jse", "wsf", "wsh", "hta", "ps1", "msi", "cpl", "lnk", "jar", "reg", "url", "iso", "img",
+];
+/// Of these, the ones that in front of `.js`, `.jar` and the like are no part of a deception (`a.pdf.js`, `x.doc.jar`).
+const DEVELOPER: &[&str] = &["js", "jar", "lnk", "url", "bat", "cmd", "iso", "img", "com"];
+/// Extensions that people trust.
+const TRUSTED: &[&str] = &[
+    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "rtf", "txt", "csv", "jpg", "jpeg", "png", "gif", "bmp", "tif", "mp3", "mp4", "avi", "htm", "html", "eml",
+];
+
+/// The threat name of a deceptive name.
+pub(super) fn judge(name: &str) -> Option<&'static str> {
+    let file = names::file_name(name);
+    if reversed(file) {
+        return Some("Heur.Name.RightToLeftOverride");
+    }
+    let lower = file.trim_end_matches([' ', '.']).to_lowercase();
+    let (stem, last) = lower.rsplit_once('.')?;
+    if !RUNS.contains(&last) {
+        return None;
+    }
+    // `invoice.pdf          .exe`: the real extension is pushed out of sight.
+    let padded = stem.contains("          ");
+    let (_, inner) = stem.trim_end().rsplit_once('.')?;
+    let trusted = TRUSTED.contains(&inner.trim());
+    (trusted && (padded || !DEVELOPER.contains(&last))).then_some("Heur.Name.DoubleExtension")
+}
+
+/// A right-to-left override or embedding in front of what then looks like the extension.
+///
+/// Names in Arabic or Hebrew need no override; marks (U+200E, U+200F) are ordinary in them.
+fn reversed(file: &str) -> bool {
+    file.contains(['\u{202e}', '\u{202d}', '\u{2067}', '\u{2068}']) && file.contains('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deceptions() {
+        for name in ["invoice.pdf.exe", "a/b/Photo.JPG.scr", "x.docx .vbs", "cv.pdf              .lnk", "annexe\u{202e}fdp.exe", "a.zip\\bill.txt.hta"] {
+            assert!(judge(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_names() {
+        for name in ["setup.exe", "v1.2.exe", "pdf.js", "x.pdf.js", "report.final.pdf", "tool.exe.config", "a.exe.zip", "dir.txt/app.exe", "שלום\u{200f}.pdf", "x.tar.gz"] {
+            assert_eq!(judge(name), None, "{name}");
+        }
+    }
+}
