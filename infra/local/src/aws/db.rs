@@ -48,18 +48,13 @@ impl Db {
     }
 
     /// Runs `job` in one transaction: committed when it returns `Ok`, rolled back otherwise.
-    pub(super) async fn write<T, E>(
-        &self,
-        job: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub(super) async fn write<T, E>(&self, job: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
         let run = move |conn: &mut Connection| {
-            let tx = conn
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .map_err(DbError::from)?;
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(DbError::from)?;
             let value = job(&tx)?;
             tx.commit().map_err(DbError::from)?;
             Ok(value)
@@ -68,10 +63,7 @@ impl Db {
     }
 
     /// Runs `job` on the reading connection; it sees every change answered before.
-    pub(super) async fn read<T, E>(
-        &self,
-        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    pub(super) async fn read<T, E>(&self, job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
@@ -80,10 +72,7 @@ impl Db {
     }
 }
 
-async fn submit<T, E>(
-    queue: &mpsc::Sender<Job>,
-    run: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
-) -> Result<T, E>
+async fn submit<T, E>(queue: &mpsc::Sender<Job>, run: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
 where
     T: Send + 'static,
     E: From<DbError> + Send + 'static,
@@ -153,10 +142,7 @@ mod tests {
             })
             .await;
         assert!(matches!(panicked, Err(DbError::Stopped)));
-        let rows = db
-            .read::<i64, DbError>(|c| Ok(c.query_row("SELECT count(*) FROM queues", [], |r| r.get(0))?))
-            .await
-            .unwrap();
+        let rows = db.read::<i64, DbError>(|c| Ok(c.query_row("SELECT count(*) FROM queues", [], |r| r.get(0))?)).await.unwrap();
         assert_eq!(rows, 0);
     }
 }

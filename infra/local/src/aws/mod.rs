@@ -15,8 +15,11 @@
 //! | DynamoDB | everything dynoxide has: tables, items, queries, batches, transactions, TTL, PartiQL |
 //! | SQS (standard queues) | CreateQueue, GetQueueUrl, ListQueues, Get/SetQueueAttributes, SendMessage(Batch), ReceiveMessage, DeleteMessage(Batch), ChangeMessageVisibility(Batch), PurgeQueue, DeleteQueue |
 //! | S3 buckets | CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketLocation, Put/GetBucketVersioning, Put/GetBucketNotificationConfiguration (queues), Put/Get/DeleteBucketLifecycle (kept, not executed) |
-//! | S3 objects | PutObject, POST form with policy, GetObject, HeadObject, CopyObject, DeleteObject(s), ListObjectsV2, ListObjects, ListObjectVersions, Put/Get/DeleteObjectTagging |
+//! | S3 objects | PutObject, POST form with policy (streamed), GetObject (ranges, conditions, versions), HeadObject, CopyObject, DeleteObject(s), ListObjectsV2, ListObjects, ListObjectVersions, Put/Get/DeleteObjectTagging |
 //! | S3 multipart | Create, UploadPart, Complete, Abort, ListParts, ListMultipartUploads |
+//!
+//! Not there: FIFO queues, StartMessageMoveTask, UploadPartCopy, GetObjectAttributes, CORS, encryption and policy
+//! settings of buckets; events go to queues only and for new objects only.
 //!
 //! S3 requests must be signed (SigV4 header, presigned URL or POST policy) with the configured key pair. DynamoDB
 //! and SQS signatures are not verified: the listener takes loopback addresses only.
@@ -38,8 +41,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use self::db::DbError;
 use self::db::Db;
+pub use self::db::DbError;
 use self::s3::Buckets;
 use self::sqs::Queues;
 
@@ -125,11 +128,8 @@ impl Emulator {
         let (close, closing) = watch::channel(false);
         let queues = Queues::new(Arc::clone(&db), endpoint.clone(), config.region.clone(), closing.clone());
         let buckets = Buckets::new(db, bodies, queues.clone(), config.region.clone());
-        let services = server::Services {
-            dynamodb,
-            queues: queues.clone(),
-            s3: s3::Server::new(buckets.clone(), config.access_key, config.secret_key),
-        };
+        let services =
+            server::Services { dynamodb, queues: queues.clone(), s3: s3::Server::new(buckets.clone(), config.access_key, config.secret_key) };
         let server = tokio::spawn(server::run(listener, services, closing));
         Ok(Self { endpoint, queues, buckets, close, server: Some(server), _lock: lock })
     }

@@ -58,24 +58,16 @@ pub(crate) enum Length {
 impl Length {
     fn check_so_far(self, size: u64) -> S3Result<()> {
         match self {
-            Self::Exactly(length) if size > length => {
-                Err(s3_error!(IncompleteBody, "The request body is longer than declared"))
-            }
-            Self::Within(_, max) if size > max => {
-                Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size"))
-            }
+            Self::Exactly(length) if size > length => Err(s3_error!(IncompleteBody, "The request body is longer than declared")),
+            Self::Within(_, max) if size > max => Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size")),
             _ => Ok(()),
         }
     }
 
     fn check_end(self, size: u64) -> S3Result<()> {
         match self {
-            Self::Exactly(length) if size < length => {
-                Err(s3_error!(IncompleteBody, "The request body is shorter than declared"))
-            }
-            Self::Within(min, _) if size < min => {
-                Err(s3_error!(EntityTooSmall, "Your proposed upload is smaller than the minimum allowed size"))
-            }
+            Self::Exactly(length) if size < length => Err(s3_error!(IncompleteBody, "The request body is shorter than declared")),
+            Self::Within(min, _) if size < min => Err(s3_error!(EntityTooSmall, "Your proposed upload is smaller than the minimum allowed size")),
             _ => Ok(()),
         }
     }
@@ -87,8 +79,7 @@ impl Bodies {
         let bodies = Self { incoming: dir.join("incoming"), finished: dir.join("bodies") };
         let named = db
             .read::<HashSet<String>, DbError>(|conn| {
-                let mut statement =
-                    conn.prepare("SELECT body FROM objects WHERE body IS NOT NULL UNION SELECT body FROM parts")?;
+                let mut statement = conn.prepare("SELECT body FROM objects WHERE body IS NOT NULL UNION SELECT body FROM parts")?;
                 let names = statement.query_map([], |row| row.get(0))?;
                 Ok(names.collect::<Result<_, _>>()?)
             })

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use s3s::dto::{
-    BucketLifecycleConfiguration, Event, FilterRule, FilterRuleName, NotificationConfiguration,
-    NotificationConfigurationFilter, QueueConfiguration, S3KeyFilter,
+    BucketLifecycleConfiguration, Event, FilterRule, FilterRuleName, NotificationConfiguration, NotificationConfigurationFilter, QueueConfiguration,
+    S3KeyFilter,
 };
 use s3s::{S3Error, s3_error};
 
@@ -105,8 +105,7 @@ pub(super) fn delete(conn: &Connection, name: &str) -> Result<Vec<String>, Failu
     if used.is_some() {
         return Err(s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty").into());
     }
-    let mut statement = conn
-        .prepare("SELECT body FROM parts WHERE upload_id IN (SELECT upload_id FROM uploads WHERE bucket = ?1)")?;
+    let mut statement = conn.prepare("SELECT body FROM parts WHERE upload_id IN (SELECT upload_id FROM uploads WHERE bucket = ?1)")?;
     let orphans = statement.query_map([name], |row| row.get(0))?.collect::<Result<_, _>>()?;
     conn.execute("DELETE FROM uploads WHERE bucket = ?1", [name])?;
     conn.execute("DELETE FROM buckets WHERE name = ?1", [name])?;
@@ -118,22 +117,14 @@ pub(super) fn set_versioning(conn: &Connection, name: &str, status: &str) -> Res
     Ok(())
 }
 
-pub(super) fn set_lifecycle(
-    conn: &Connection,
-    name: &str,
-    lifecycle: Option<&BucketLifecycleConfiguration>,
-) -> Result<(), Failure> {
+pub(super) fn set_lifecycle(conn: &Connection, name: &str, lifecycle: Option<&BucketLifecycleConfiguration>) -> Result<(), Failure> {
     let text = lifecycle.map(serde_json::to_string).transpose()?;
     conn.execute("UPDATE buckets SET lifecycle = ?2 WHERE name = ?1", params![name, text])?;
     Ok(())
 }
 
 /// Stores a configuration; when it differs from the one before, tells its queues and answers their names.
-pub(super) fn set_notification(
-    conn: &Connection,
-    name: &str,
-    wanted: NotificationConfiguration,
-) -> Result<Vec<String>, Failure> {
+pub(super) fn set_notification(conn: &Connection, name: &str, wanted: NotificationConfiguration) -> Result<Vec<String>, Failure> {
     let previous = notify::configuration(&rows::bucket(conn, name)?)?;
     let wanted = notify::prepared(wanted, &previous)?;
     if wanted == previous {
@@ -148,17 +139,12 @@ pub(super) fn set_notification(
 fn configuration_of(spec: &BucketSpec) -> NotificationConfiguration {
     let rule = |rule: &QueueRule| {
         let filter = |name: &str, value: &Option<String>| {
-            value.as_ref().map(|value| FilterRule {
-                name: Some(FilterRuleName::from(name.to_owned())),
-                value: Some(value.clone()),
-            })
+            value.as_ref().map(|value| FilterRule { name: Some(FilterRuleName::from(name.to_owned())), value: Some(value.clone()) })
         };
-        let filters: Vec<FilterRule> =
-            [filter("prefix", &rule.prefix), filter("suffix", &rule.suffix)].into_iter().flatten().collect();
+        let filters: Vec<FilterRule> = [filter("prefix", &rule.prefix), filter("suffix", &rule.suffix)].into_iter().flatten().collect();
         QueueConfiguration {
             events: rule.events.iter().cloned().map(Event::from).collect(),
-            filter: (!filters.is_empty())
-                .then_some(NotificationConfigurationFilter { key: Some(S3KeyFilter { filter_rules: Some(filters) }) }),
+            filter: (!filters.is_empty()).then_some(NotificationConfigurationFilter { key: Some(S3KeyFilter { filter_rules: Some(filters) }) }),
             id: None,
             queue_arn: rule.queue_arn.clone(),
         }

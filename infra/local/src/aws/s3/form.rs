@@ -44,16 +44,9 @@ pub(super) fn is_form(request: &Request<Incoming>) -> Option<(String, String)> {
 }
 
 /// Answers the form.
-pub(super) async fn answer(
-    buckets: &Buckets,
-    keys: &KeyPair,
-    bucket: &str,
-    boundary: &str,
-    body: Incoming,
-) -> Response<Body> {
+pub(super) async fn answer(buckets: &Buckets, keys: &KeyPair, bucket: &str, boundary: &str, body: Incoming) -> Response<Body> {
     let limits = SizeLimit::new().per_field(MAX_FIELD_BYTES).for_field("file", u64::MAX);
-    let mut form =
-        Multipart::with_constraints(body.into_data_stream(), boundary, Constraints::new().size_limit(limits));
+    let mut form = Multipart::with_constraints(body.into_data_stream(), boundary, Constraints::new().size_limit(limits));
     match take(buckets, keys, bucket, &mut form).await {
         Ok(response) => response,
         Err(error) => {
@@ -64,12 +57,7 @@ pub(super) async fn answer(
     }
 }
 
-async fn take(
-    buckets: &Buckets,
-    keys: &KeyPair,
-    bucket: &str,
-    form: &mut Multipart<'static>,
-) -> S3Result<Response<Body>> {
+async fn take(buckets: &Buckets, keys: &KeyPair, bucket: &str, form: &mut Multipart<'static>) -> S3Result<Response<Body>> {
     let mut fields = Fields::default();
     let mut file = None;
     for _ in 0..MAX_FIELDS {

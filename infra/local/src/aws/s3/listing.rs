@@ -110,8 +110,7 @@ fn batch(conn: &Connection, query: &Query, cursor: &Cursor) -> Result<Vec<Versio
     let end = format!("{}{BEHIND}{BEHIND}", query.prefix);
     let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
     let mut statement = conn.prepare_cached(&sql)?;
-    let rows = statement
-        .query_map(params![query.bucket, query.prefix, cursor.key, end, cursor.below, limit], Version::read)?;
+    let rows = statement.query_map(params![query.bucket, query.prefix, cursor.key, end, cursor.below, limit], Version::read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -120,9 +119,7 @@ fn marker(page: &Page, query: &Query) -> (String, Option<String>) {
     let entry = page.entries.last();
     let prefix = page.prefixes.last();
     match (entry, prefix) {
-        (Some(entry), prefix) if prefix.is_none_or(|prefix| *prefix < entry.key) => {
-            (entry.key.clone(), query.versions.then(|| entry.id.clone()))
-        }
+        (Some(entry), prefix) if prefix.is_none_or(|prefix| *prefix < entry.key) => (entry.key.clone(), query.versions.then(|| entry.id.clone())),
         (_, Some(prefix)) => (prefix.clone(), None),
         _ => (query.after_key.clone(), query.after_version.clone()),
     }

@@ -33,8 +33,7 @@ impl Meta {
 /// `aws-chunked` describes the transfer, not the content.
 pub(crate) fn stored_encoding(encoding: Option<String>) -> Option<String> {
     let encoding = encoding?;
-    let kept: Vec<&str> =
-        encoding.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "aws-chunked").collect();
+    let kept: Vec<&str> = encoding.split(',').map(str::trim).filter(|part| !part.is_empty() && *part != "aws-chunked").collect();
     (!kept.is_empty()).then(|| kept.join(","))
 }
 

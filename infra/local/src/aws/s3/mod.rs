@@ -3,6 +3,7 @@
 //! What always holds: an object is visible when its row is committed, with its whole body in place and its events in
 //! their queues; a transfer that fails leaves nothing.
 
+mod answers;
 mod bodies;
 mod bucket;
 mod error;
@@ -15,6 +16,7 @@ mod objects;
 mod policy;
 mod rows;
 mod service;
+mod settings;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -83,9 +85,7 @@ struct Aftermath {
 }
 
 /// Runs the work in a task of its own, so that dropping the caller does not stop it half-way.
-async fn detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
-) -> Result<T, Failure> {
+async fn detached<T: Send + 'static>(work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
     tokio::spawn(work).await.unwrap_or_else(|error| Err(Failure::Body(std::io::Error::other(error))))
 }
 

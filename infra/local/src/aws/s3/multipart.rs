@@ -58,14 +58,7 @@ impl Buckets {
     }
 
     /// Stores a part, in place of an earlier one with its number; answers its ETag.
-    pub(super) async fn add_part(
-        &self,
-        bucket: &str,
-        key: &str,
-        upload_id: &str,
-        number: i32,
-        arriving: Arriving,
-    ) -> S3Result<(String, Sums)> {
+    pub(super) async fn add_part(&self, bucket: &str, key: &str, upload_id: &str, number: i32, arriving: Arriving) -> S3Result<(String, Sums)> {
         if !(1..=10_000).contains(&number) {
             return Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"));
         }
@@ -78,11 +71,7 @@ impl Buckets {
             find_upload(tx, &bucket, &key, &id)?;
             inner.bodies.finish(&mut draft)?;
             let replaced: Option<String> = tx
-                .query_row(
-                    "DELETE FROM parts WHERE upload_id = ?1 AND part_number = ?2 RETURNING body",
-                    params![id, number],
-                    |row| row.get(0),
-                )
+                .query_row("DELETE FROM parts WHERE upload_id = ?1 AND part_number = ?2 RETURNING body", params![id, number], |row| row.get(0))
                 .optional()?;
             tx.execute(
                 "INSERT INTO parts(upload_id, part_number, size, etag, body, modified_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -126,13 +115,7 @@ impl Buckets {
         Ok((change, etag))
     }
 
-    async fn publish_upload(
-        &self,
-        described: Described,
-        draft: Draft,
-        etag: String,
-        upload_id: String,
-    ) -> Result<Change, Failure> {
+    async fn publish_upload(&self, described: Described, draft: Draft, etag: String, upload_id: String) -> Result<Change, Failure> {
         self.change(move |tx, inner| {
             let mut draft = draft;
             // Completed or aborted meanwhile: the parts are gone and so is this attempt.
@@ -152,10 +135,7 @@ impl Buckets {
             let mut change = rows::insert(tx, &inner.context, &object)?;
             change.orphans.extend(forget(tx, &upload_id)?);
             draft.keep();
-            let after = Aftermath {
-                queues: std::mem::take(&mut change.queues),
-                orphans: std::mem::take(&mut change.orphans),
-            };
+            let after = Aftermath { queues: std::mem::take(&mut change.queues), orphans: std::mem::take(&mut change.orphans) };
             Ok((change, after))
         })
         .await
@@ -178,12 +158,7 @@ impl Buckets {
     }
 
     /// The upload and its parts by number.
-    pub(super) async fn parts(
-        &self,
-        bucket: &str,
-        key: &str,
-        upload_id: &str,
-    ) -> Result<(Upload, Vec<PartRow>), Failure> {
+    pub(super) async fn parts(&self, bucket: &str, key: &str, upload_id: &str) -> Result<(Upload, Vec<PartRow>), Failure> {
         let (bucket, key, id) = (bucket.to_owned(), key.to_owned(), upload_id.to_owned());
         self.inner
             .db
@@ -208,13 +183,7 @@ impl Buckets {
     }
 
     /// Uploads of a bucket by key, after a key, at most `limit`.
-    pub(super) async fn uploads(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<Upload>, Failure> {
+    pub(super) async fn uploads(&self, bucket: &str, prefix: &str, after: &str, limit: usize) -> Result<Vec<Upload>, Failure> {
         let (bucket, prefix, after) = (bucket.to_owned(), prefix.to_owned(), after.to_owned());
         self.inner
             .db
@@ -250,9 +219,8 @@ fn chosen(listed: &[CompletedPart], stored: &[PartRow]) -> S3Result<Vec<PartRow>
         }
         let found = stored.iter().find(|row| row.number == number);
         let fits = |row: &&PartRow| part.e_tag.as_ref().is_some_and(|etag| etag.value() == row.etag);
-        let row = found.filter(fits).ok_or_else(|| {
-            s3_error!(InvalidPart, "One or more of the specified parts could not be found: part `{}`", number)
-        })?;
+        let row =
+            found.filter(fits).ok_or_else(|| s3_error!(InvalidPart, "One or more of the specified parts could not be found: part `{}`", number))?;
         chosen.push(row.clone());
     }
     let small = chosen.iter().rev().skip(1).any(|part| part.size < MIN_PART_BYTES);
@@ -264,9 +232,8 @@ fn chosen(listed: &[CompletedPart], stored: &[PartRow]) -> S3Result<Vec<PartRow>
 
 fn find_upload(conn: &Connection, bucket: &str, key: &str, upload_id: &str) -> Result<Upload, Failure> {
     rows::bucket(conn, bucket)?;
-    let mut statement = conn.prepare_cached(
-        "SELECT upload_id, key, created_ms, meta, tags FROM uploads WHERE upload_id = ?1 AND bucket = ?2 AND key = ?3",
-    )?;
+    let mut statement =
+        conn.prepare_cached("SELECT upload_id, key, created_ms, meta, tags FROM uploads WHERE upload_id = ?1 AND bucket = ?2 AND key = ?3")?;
     let mut rows = statement.query(params![upload_id, bucket, key])?;
     match rows.next()? {
         Some(row) => read_upload(row),

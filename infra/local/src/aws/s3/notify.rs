@@ -46,10 +46,7 @@ impl Created {
 }
 
 /// Checks a configuration and gives every rule an id; rules that are the same as before keep theirs.
-pub(crate) fn prepared(
-    mut wanted: NotificationConfiguration,
-    previous: &NotificationConfiguration,
-) -> S3Result<NotificationConfiguration> {
+pub(crate) fn prepared(mut wanted: NotificationConfiguration, previous: &NotificationConfiguration) -> S3Result<NotificationConfiguration> {
     let others = wanted.lambda_function_configurations.as_ref().is_some_and(|list| !list.is_empty())
         || wanted.topic_configurations.as_ref().is_some_and(|list| !list.is_empty());
     if others {
@@ -77,11 +74,7 @@ pub(crate) fn prepared(
 }
 
 /// Tells every queue of the configuration that it is one; answers their names. A queue that does not exist is refused.
-pub(crate) fn send_test_events(
-    conn: &Connection,
-    bucket: &str,
-    configuration: &NotificationConfiguration,
-) -> Result<Vec<String>, Failure> {
+pub(crate) fn send_test_events(conn: &Connection, bucket: &str, configuration: &NotificationConfiguration) -> Result<Vec<String>, Failure> {
     let mut told = Vec::new();
     for rule in configuration.queue_configurations.iter().flatten() {
         let queue = queue_name(&rule.queue_arn);
@@ -92,12 +85,7 @@ pub(crate) fn send_test_events(
         match store::send(conn, queue, &message(body.to_string())) {
             Ok(_) => told.push(queue.to_owned()),
             Err(SqsError::QueueDoesNotExist) => {
-                return Err(s3_error!(
-                    InvalidArgument,
-                    "Unable to validate the following destination configurations: `{}`",
-                    rule.queue_arn
-                )
-                .into());
+                return Err(s3_error!(InvalidArgument, "Unable to validate the following destination configurations: `{}`", rule.queue_arn).into());
             }
             Err(error) => return Err(error.into()),
         }
@@ -136,9 +124,11 @@ pub(crate) fn configuration(bucket: &BucketRow) -> Result<NotificationConfigurat
 
 fn fits(rule: &QueueConfiguration, object: &NewObject) -> bool {
     let name = object.how.event();
-    let event = rule.events.iter().filter_map(|event| event.as_ref().strip_prefix("s3:")).any(|wanted| {
-        wanted == name || wanted.strip_suffix('*').is_some_and(|start| name.starts_with(start))
-    });
+    let event = rule
+        .events
+        .iter()
+        .filter_map(|event| event.as_ref().strip_prefix("s3:"))
+        .any(|wanted| wanted == name || wanted.strip_suffix('*').is_some_and(|start| name.starts_with(start)));
     let key = filters(rule).all(|filter| {
         let value = filter.value.as_deref().unwrap_or_default();
         match filter.name.as_ref().map(|name| name.as_str().to_ascii_lowercase()).as_deref() {
@@ -154,13 +144,7 @@ fn filters(rule: &QueueConfiguration) -> impl Iterator<Item = &FilterRule> {
     rule.filter.iter().filter_map(|filter| filter.key.as_ref()).filter_map(|key| key.filter_rules.as_ref()).flatten()
 }
 
-fn event(
-    context: &Context,
-    rule: &QueueConfiguration,
-    object: &NewObject,
-    change: &Change,
-    seq: i64,
-) -> serde_json::Value {
+fn event(context: &Context, rule: &QueueConfiguration, object: &NewObject, change: &Change, seq: i64) -> serde_json::Value {
     let mut described = json!({
         "key": event_key(&object.key), "size": object.size, "eTag": object.etag, "sequencer": format!("{seq:018X}"),
     });
@@ -191,8 +175,7 @@ fn event(
 
 /// Form encoding as AWS does it in events: a space is `+`, the slash stays.
 fn event_key(key: &str) -> String {
-    const KEPT: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/').remove(b' ');
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/').remove(b' ');
     percent_encode(key.as_bytes(), KEPT).to_string().replace(' ', "+")
 }
 

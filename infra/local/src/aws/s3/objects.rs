@@ -3,10 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use s3s::checksum::ChecksumHasher;
-use s3s::dto::{
-    Checksum, CopyObjectInput, CopySource, ETag, ETagCondition, MetadataDirective, Range, StreamingBlob,
-    TaggingDirective, Timestamp,
-};
+use s3s::dto::{Checksum, CopyObjectInput, CopySource, ETag, ETagCondition, MetadataDirective, Range, StreamingBlob, TaggingDirective, Timestamp};
 use s3s::{S3Result, TrailingHeaders, s3_error};
 
 use super::bodies::{Draft, Length};
@@ -161,12 +158,7 @@ impl Buckets {
     }
 
     /// The version a read asks for.
-    pub(super) async fn look_up(
-        &self,
-        bucket: &str,
-        key: &str,
-        version_id: Option<String>,
-    ) -> Result<(BucketRow, Version), Failure> {
+    pub(super) async fn look_up(&self, bucket: &str, key: &str, version_id: Option<String>) -> Result<(BucketRow, Version), Failure> {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.inner.db.read(move |conn| rows::readable(conn, &bucket, &key, version_id.as_deref())).await
     }
@@ -244,9 +236,7 @@ impl Buckets {
 }
 
 /// Runs file work on a thread made for it.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Failure::Body(std::io::Error::other(error))))
 }
 

@@ -44,8 +44,7 @@ impl Fields {
 pub(super) fn check(fields: &Fields, bucket: &str, keys: &KeyPair) -> S3Result<Length> {
     let encoded = fields.required("policy")?;
     check_signature(fields, encoded, keys)?;
-    let policy = PostPolicy::from_base64(encoded)
-        .map_err(|error| s3_error!(error, InvalidPolicyDocument, "The policy cannot be read"))?;
+    let policy = PostPolicy::from_base64(encoded).map_err(|error| s3_error!(error, InvalidPolicyDocument, "The policy cannot be read"))?;
     if OffsetDateTime::now_utc() >= OffsetDateTime::from(policy.expiration.clone()) {
         return Err(s3_error!(AccessDenied, "Invalid according to Policy: Policy expired."));
     }
@@ -89,13 +88,7 @@ fn exempt(name: &str) -> bool {
 }
 
 fn failed(operator: &str, field: &str, value: &str) -> S3Error {
-    s3_error!(
-        AccessDenied,
-        "Invalid according to Policy: Policy Condition failed: [\"{}\", \"${}\", \"{}\"]",
-        operator,
-        field,
-        value
-    )
+    s3_error!(AccessDenied, "Invalid according to Policy: Policy Condition failed: [\"{}\", \"${}\", \"{}\"]", operator, field, value)
 }
 
 /// SigV4: the policy's text is the string to sign.
@@ -115,9 +108,7 @@ fn check_signature(fields: &Fields, policy: &str, keys: &KeyPair) -> S3Result<()
     }
     let signature = hex::decode(fields.required("x-amz-signature")?).unwrap_or_default();
     let first = format!("AWS4{}", keys.secret_key).into_bytes();
-    let key = [date, region, "s3", "aws4_request"].iter().try_fold(first, |key, part| {
-        Some(mac(&key, part)?.finalize().into_bytes().to_vec())
-    });
+    let key = [date, region, "s3", "aws4_request"].iter().try_fold(first, |key, part| Some(mac(&key, part)?.finalize().into_bytes().to_vec()));
     let signed = key.and_then(|key| mac(&key, policy)).is_some_and(|mac| mac.verify_slice(&signature).is_ok());
     if signed { Ok(()) } else { Err(s3_error!(SignatureDoesNotMatch, "The signature does not match the policy")) }
 }

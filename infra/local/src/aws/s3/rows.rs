@@ -46,14 +46,11 @@ pub(crate) struct Version {
 }
 
 /// Columns in the order [`Version::read`] expects.
-pub(crate) const COLUMNS: &str =
-    "seq, key, version_id, is_latest, delete_marker, size, etag, body, modified_ms, meta, tags";
+pub(crate) const COLUMNS: &str = "seq, key, version_id, is_latest, delete_marker, size, etag, body, modified_ms, meta, tags";
 
 impl Version {
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let json = |at: usize, error: serde_json::Error| {
-            rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
-        };
+        let json = |at: usize, error: serde_json::Error| rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error));
         Ok(Self {
             seq: row.get(0)?,
             key: row.get(1)?,
@@ -80,36 +77,21 @@ pub(crate) fn bucket(conn: &Connection, name: &str) -> Result<BucketRow, Failure
     let row = conn
         .prepare_cached("SELECT versioning, notification, lifecycle, created_ms FROM buckets WHERE name = ?1")?
         .query_row([name], |row| {
-            Ok(BucketRow {
-                versioning: row.get(0)?,
-                notification: row.get(1)?,
-                lifecycle: row.get(2)?,
-                created_ms: row.get(3)?,
-            })
+            Ok(BucketRow { versioning: row.get(0)?, notification: row.get(1)?, lifecycle: row.get(2)?, created_ms: row.get(3)? })
         })
         .optional()?;
     row.ok_or_else(|| s3_error!(NoSuchBucket, "The specified bucket does not exist").into())
 }
 
 /// The version asked for, or the latest; delete markers included.
-pub(crate) fn find(
-    conn: &Connection,
-    bucket: &str,
-    key: &str,
-    version_id: Option<&str>,
-) -> Result<Option<Version>, Failure> {
+pub(crate) fn find(conn: &Connection, bucket: &str, key: &str, version_id: Option<&str>) -> Result<Option<Version>, Failure> {
     let condition = if version_id.is_some() { "version_id = ?3" } else { "is_latest = 1 AND ?3 IS NULL" };
     let sql = format!("SELECT {COLUMNS} FROM objects WHERE bucket = ?1 AND key = ?2 AND {condition}");
     Ok(conn.prepare_cached(&sql)?.query_row(params![bucket, key, version_id], Version::read).optional()?)
 }
 
 /// The readable version: `NoSuchKey`, `NoSuchVersion` and delete markers are errors, as in GetObject.
-pub(crate) fn readable(
-    conn: &Connection,
-    bucket: &str,
-    key: &str,
-    version_id: Option<&str>,
-) -> Result<(BucketRow, Version), Failure> {
+pub(crate) fn readable(conn: &Connection, bucket: &str, key: &str, version_id: Option<&str>) -> Result<(BucketRow, Version), Failure> {
     let row = self::bucket(conn, bucket)?;
     match find(conn, bucket, key, version_id)? {
         Some(version) if !version.delete_marker => Ok((row, version)),
@@ -275,13 +257,7 @@ pub(crate) fn delete(
 }
 
 /// Replaces the tags of a version; answers its id to show.
-pub(crate) fn set_tags(
-    conn: &Connection,
-    bucket: &str,
-    key: &str,
-    version_id: Option<&str>,
-    tags: &Tags,
-) -> Result<Option<String>, Failure> {
+pub(crate) fn set_tags(conn: &Connection, bucket: &str, key: &str, version_id: Option<&str>, tags: &Tags) -> Result<Option<String>, Failure> {
     let (row, version) = readable(conn, bucket, key, version_id)?;
     let text = serde_json::to_string(tags)?;
     conn.execute("UPDATE objects SET tags = ?2 WHERE seq = ?1", params![version.seq, text])?;
@@ -293,8 +269,7 @@ fn new_version_id(bucket: &BucketRow) -> String {
 }
 
 fn insert_latest(conn: &Connection, bucket: &str, row: &Version) -> Result<i64, Failure> {
-    conn.prepare_cached("UPDATE objects SET is_latest = 0 WHERE bucket = ?1 AND key = ?2 AND is_latest = 1")?
-        .execute(params![bucket, row.key])?;
+    conn.prepare_cached("UPDATE objects SET is_latest = 0 WHERE bucket = ?1 AND key = ?2 AND is_latest = 1")?.execute(params![bucket, row.key])?;
     conn.prepare_cached(
         "INSERT INTO objects(bucket, key, version_id, is_latest, delete_marker, size, etag, body, modified_ms, meta, tags)
          VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",

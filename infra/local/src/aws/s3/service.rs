@@ -4,16 +4,12 @@
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::listing::{Page, Query};
+use super::answers::owner;
 use super::meta::{self, Meta, Sums};
 use super::notify::Created;
 use super::objects::{Arriving, Described, Precision, ReadIf, Slice, check_key, checksum, etag, timestamp};
-use super::rows::{Version, WriteIf};
-use super::{Aftermath, Buckets, bucket, notify, rows};
-use crate::aws::ACCOUNT_ID;
-
-/// Largest page of a listing.
-const MAX_KEYS: i32 = 1000;
+use super::rows::WriteIf;
+use super::{Aftermath, Buckets, bucket, rows};
 
 /// What the operations that carry a body have in common; their inputs are distinct types with equal fields.
 macro_rules! arriving {
@@ -93,105 +89,51 @@ impl S3 for Buckets {
         Ok(S3Response::new(DeleteBucketOutput {}))
     }
 
-    async fn get_bucket_location(
-        &self,
-        req: S3Request<GetBucketLocationInput>,
-    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+    async fn get_bucket_location(&self, req: S3Request<GetBucketLocationInput>) -> S3Result<S3Response<GetBucketLocationOutput>> {
         self.row(&req.input.bucket).await?;
         // The oldest region has no name here.
         let region = Some(self.inner.context.region.clone()).filter(|region| region != "us-east-1");
         Ok(S3Response::new(GetBucketLocationOutput { location_constraint: region.map(Into::into) }))
     }
 
-    async fn put_bucket_versioning(
-        &self,
-        req: S3Request<PutBucketVersioningInput>,
-    ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
-        let name = req.input.bucket;
-        let status = req.input.versioning_configuration.status;
-        let status = status.ok_or_else(|| s3_error!(MalformedXML, "Status is missing"))?.as_str().to_owned();
-        if status != "Enabled" && status != "Suspended" {
-            return Err(s3_error!(MalformedXML, "`{}` is not a versioning status", status));
-        }
-        self.change(move |tx, _| {
-            rows::bucket(tx, &name)?;
-            bucket::set_versioning(tx, &name, &status)?;
-            Ok(((), Aftermath::default()))
-        })
-        .await?;
-        Ok(S3Response::new(PutBucketVersioningOutput::default()))
+    async fn put_bucket_versioning(&self, req: S3Request<PutBucketVersioningInput>) -> S3Result<S3Response<PutBucketVersioningOutput>> {
+        Ok(S3Response::new(self.set_versioning(req.input).await?))
     }
 
-    async fn get_bucket_versioning(
-        &self,
-        req: S3Request<GetBucketVersioningInput>,
-    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-        let status = Some(self.row(&req.input.bucket).await?.versioning).filter(|status| !status.is_empty());
-        Ok(S3Response::new(GetBucketVersioningOutput { status: status.map(Into::into), ..Default::default() }))
+    async fn get_bucket_versioning(&self, req: S3Request<GetBucketVersioningInput>) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        Ok(S3Response::new(self.versioning(req.input).await?))
     }
 
     async fn put_bucket_notification_configuration(
         &self,
         req: S3Request<PutBucketNotificationConfigurationInput>,
     ) -> S3Result<S3Response<PutBucketNotificationConfigurationOutput>> {
-        let input = req.input;
-        self.change(move |tx, _| {
-            let queues = bucket::set_notification(tx, &input.bucket, input.notification_configuration)?;
-            Ok(((), Aftermath { queues, ..Aftermath::default() }))
-        })
-        .await?;
-        Ok(S3Response::new(PutBucketNotificationConfigurationOutput::default()))
+        Ok(S3Response::new(self.set_notification(req.input).await?))
     }
 
     async fn get_bucket_notification_configuration(
         &self,
         req: S3Request<GetBucketNotificationConfigurationInput>,
     ) -> S3Result<S3Response<GetBucketNotificationConfigurationOutput>> {
-        let stored = notify::configuration(&self.row(&req.input.bucket).await?)?;
-        Ok(S3Response::new(GetBucketNotificationConfigurationOutput {
-            event_bridge_configuration: stored.event_bridge_configuration,
-            queue_configurations: stored.queue_configurations,
-            ..Default::default()
-        }))
+        Ok(S3Response::new(self.notification(req.input).await?))
     }
 
     async fn put_bucket_lifecycle_configuration(
         &self,
         req: S3Request<PutBucketLifecycleConfigurationInput>,
     ) -> S3Result<S3Response<PutBucketLifecycleConfigurationOutput>> {
-        let input = req.input;
-        self.change(move |tx, _| {
-            rows::bucket(tx, &input.bucket)?;
-            bucket::set_lifecycle(tx, &input.bucket, input.lifecycle_configuration.as_ref())?;
-            Ok(((), Aftermath::default()))
-        })
-        .await?;
-        Ok(S3Response::new(PutBucketLifecycleConfigurationOutput::default()))
+        Ok(S3Response::new(self.set_lifecycle(req.input).await?))
     }
 
     async fn get_bucket_lifecycle_configuration(
         &self,
         req: S3Request<GetBucketLifecycleConfigurationInput>,
     ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
-        let missing = || s3_error!(NoSuchLifecycleConfiguration, "The lifecycle configuration does not exist");
-        let text = self.row(&req.input.bucket).await?.lifecycle.ok_or_else(missing)?;
-        let stored: BucketLifecycleConfiguration =
-            serde_json::from_str(&text).map_err(|error| s3_error!(error, InternalError))?;
-        let rules = Some(stored.rules);
-        Ok(S3Response::new(GetBucketLifecycleConfigurationOutput { rules, ..Default::default() }))
+        Ok(S3Response::new(self.lifecycle(req.input).await?))
     }
 
-    async fn delete_bucket_lifecycle(
-        &self,
-        req: S3Request<DeleteBucketLifecycleInput>,
-    ) -> S3Result<S3Response<DeleteBucketLifecycleOutput>> {
-        self.change(move |tx, _| {
-            rows::bucket(tx, &req.input.bucket)?;
-            bucket::set_lifecycle(tx, &req.input.bucket, None)?;
-            Ok(((), Aftermath::default()))
-        })
-        .await?;
-        Ok(S3Response::new(DeleteBucketLifecycleOutput::default()))
+    async fn delete_bucket_lifecycle(&self, req: S3Request<DeleteBucketLifecycleInput>) -> S3Result<S3Response<DeleteBucketLifecycleOutput>> {
+        Ok(S3Response::new(self.remove_lifecycle(req.input).await?))
     }
 
     async fn put_object(&self, mut req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
@@ -374,120 +316,37 @@ impl S3 for Buckets {
     }
 
     async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
-        let input = req.input;
-        let marker = input.marker.clone().unwrap_or_default();
-        let max_keys = input.max_keys.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
-        let query = query(&input.bucket, input.prefix.as_ref(), input.delimiter.as_ref(), marker, max_keys);
-        let (_, page) = self.page(query).await?;
-        let next_marker = page.next.as_ref().filter(|_| input.delimiter.is_some()).map(|(key, _)| key.clone());
-        Ok(S3Response::new(ListObjectsOutput {
-            name: Some(input.bucket),
-            prefix: input.prefix,
-            delimiter: input.delimiter,
-            marker: input.marker,
-            max_keys: Some(max_keys),
-            is_truncated: Some(page.next.is_some()),
-            next_marker,
-            common_prefixes: common_prefixes(&page),
-            contents: Some(page.entries.into_iter().map(object).collect()),
-            ..Default::default()
-        }))
+        Ok(S3Response::new(self.list_v1(req.input).await?))
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let input = req.input;
-        let wrong = || s3_error!(InvalidArgument, "The continuation token provided is incorrect");
-        let after = match &input.continuation_token {
-            Some(token) => {
-                let bytes = hex::decode(token).map_err(|_| wrong())?;
-                String::from_utf8(bytes).map_err(|_| wrong())?
-            }
-            None => input.start_after.clone().unwrap_or_default(),
-        };
-        let max_keys = input.max_keys.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
-        let query = query(&input.bucket, input.prefix.as_ref(), input.delimiter.as_ref(), after, max_keys);
-        let (_, page) = self.page(query).await?;
-        Ok(S3Response::new(ListObjectsV2Output {
-            name: Some(input.bucket),
-            prefix: input.prefix,
-            delimiter: input.delimiter,
-            start_after: input.start_after,
-            continuation_token: input.continuation_token,
-            max_keys: Some(max_keys),
-            key_count: i32::try_from(page.entries.len() + page.prefixes.len()).ok(),
-            is_truncated: Some(page.next.is_some()),
-            next_continuation_token: page.next.as_ref().map(|(key, _)| hex::encode(key)),
-            common_prefixes: common_prefixes(&page),
-            contents: Some(page.entries.into_iter().map(object).collect()),
-            ..Default::default()
-        }))
+        Ok(S3Response::new(self.list_v2(req.input).await?))
     }
 
-    async fn list_object_versions(
-        &self,
-        req: S3Request<ListObjectVersionsInput>,
-    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
-        let input = req.input;
-        let marker = input.key_marker.clone().unwrap_or_default();
-        let max_keys = input.max_keys.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
-        let query = Query {
-            versions: true,
-            after_version: input.version_id_marker.clone().filter(|marker| !marker.is_empty()),
-            ..query(&input.bucket, input.prefix.as_ref(), input.delimiter.as_ref(), marker, max_keys)
-        };
-        let (_, page) = self.page(query).await?;
-        let common_prefixes = common_prefixes(&page);
-        let (next_key_marker, next_version_id_marker) = page.next.map_or((None, None), |(k, v)| (Some(k), v));
-        let (markers, versions): (Vec<_>, Vec<_>) = page.entries.into_iter().partition(|row| row.delete_marker);
-        Ok(S3Response::new(ListObjectVersionsOutput {
-            name: Some(input.bucket),
-            prefix: input.prefix,
-            delimiter: input.delimiter,
-            key_marker: input.key_marker,
-            version_id_marker: input.version_id_marker,
-            max_keys: Some(max_keys),
-            is_truncated: Some(next_key_marker.is_some()),
-            next_key_marker,
-            next_version_id_marker,
-            common_prefixes,
-            versions: Some(versions.into_iter().map(object_version).collect()),
-            delete_markers: Some(markers.into_iter().map(delete_marker).collect()),
-            ..Default::default()
-        }))
+    async fn list_object_versions(&self, req: S3Request<ListObjectVersionsInput>) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        Ok(S3Response::new(self.list_versions(req.input).await?))
     }
 
-    async fn put_object_tagging(
-        &self,
-        req: S3Request<PutObjectTaggingInput>,
-    ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+    async fn put_object_tagging(&self, req: S3Request<PutObjectTaggingInput>) -> S3Result<S3Response<PutObjectTaggingOutput>> {
         let PutObjectTaggingInput { bucket, key, version_id, tagging, .. } = req.input;
         let tags = meta::tags_of_set(tagging.tag_set)?;
         let shown = self.retag(bucket, key, version_id, tags).await?;
         Ok(S3Response::new(PutObjectTaggingOutput { version_id: shown }))
     }
 
-    async fn get_object_tagging(
-        &self,
-        req: S3Request<GetObjectTaggingInput>,
-    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+    async fn get_object_tagging(&self, req: S3Request<GetObjectTaggingInput>) -> S3Result<S3Response<GetObjectTaggingOutput>> {
         let (row, version) = self.look_up(&req.input.bucket, &req.input.key, req.input.version_id).await?;
         let version_id = version.shown_id(&row);
         Ok(S3Response::new(GetObjectTaggingOutput { tag_set: meta::tag_set(version.tags), version_id }))
     }
 
-    async fn delete_object_tagging(
-        &self,
-        req: S3Request<DeleteObjectTaggingInput>,
-    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+    async fn delete_object_tagging(&self, req: S3Request<DeleteObjectTaggingInput>) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
         let DeleteObjectTaggingInput { bucket, key, version_id, .. } = req.input;
         let shown = self.retag(bucket, key, version_id, meta::Tags::new()).await?;
         Ok(S3Response::new(DeleteObjectTaggingOutput { version_id: shown }))
     }
 
-    async fn create_multipart_upload(
-        &self,
-        mut req: S3Request<CreateMultipartUploadInput>,
-    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+    async fn create_multipart_upload(&self, mut req: S3Request<CreateMultipartUploadInput>) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = &mut req.input;
         let meta = described_meta!(input);
         let tags = meta::tags_of_header(input.tagging.as_deref())?;
@@ -504,8 +363,7 @@ impl S3 for Buckets {
     async fn upload_part(&self, mut req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         let input = &mut req.input;
         let arriving = arriving!(req, input);
-        let (md5, sums) =
-            self.add_part(&input.bucket, &input.key, &input.upload_id, input.part_number, arriving).await?;
+        let (md5, sums) = self.add_part(&input.bucket, &input.key, &input.upload_id, input.part_number, arriving).await?;
         let sums = checksum(&sums);
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(etag(&md5)),
@@ -518,10 +376,7 @@ impl S3 for Buckets {
         }))
     }
 
-    async fn complete_multipart_upload(
-        &self,
-        req: S3Request<CompleteMultipartUploadInput>,
-    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    async fn complete_multipart_upload(&self, req: S3Request<CompleteMultipartUploadInput>) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let input = req.input;
         let listed = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let conditions = WriteIf { matches: input.if_match, none_match: input.if_none_match };
@@ -536,83 +391,22 @@ impl S3 for Buckets {
         }))
     }
 
-    async fn abort_multipart_upload(
-        &self,
-        req: S3Request<AbortMultipartUploadInput>,
-    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+    async fn abort_multipart_upload(&self, req: S3Request<AbortMultipartUploadInput>) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         self.abort(&req.input.bucket, &req.input.key, &req.input.upload_id).await?;
         Ok(S3Response::new(AbortMultipartUploadOutput::default()))
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
-        let input = req.input;
-        let (_, stored) = self.parts(&input.bucket, &input.key, &input.upload_id).await?;
-        let max = input.max_parts.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
-        let after = input.part_number_marker.unwrap_or_default();
-        let mut rest = stored.into_iter().filter(|part| part.number > after).peekable();
-        let mut parts = Vec::new();
-        while let Some(row) = rest.next_if(|_| i32::try_from(parts.len()).is_ok_and(|len| len < max)) {
-            parts.push(Part {
-                part_number: Some(row.number),
-                size: i64::try_from(row.size).ok(),
-                e_tag: Some(etag(&row.etag)),
-                last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
-                ..Default::default()
-            });
-        }
-        let truncated = rest.peek().is_some();
-        Ok(S3Response::new(ListPartsOutput {
-            bucket: Some(input.bucket),
-            key: Some(input.key),
-            upload_id: Some(input.upload_id),
-            max_parts: Some(max),
-            part_number_marker: input.part_number_marker,
-            is_truncated: Some(truncated),
-            next_part_number_marker: parts.last().and_then(|part| part.part_number).filter(|_| truncated),
-            parts: Some(parts),
-            ..Default::default()
-        }))
+        Ok(S3Response::new(self.list_upload_parts(req.input).await?))
     }
 
-    async fn list_multipart_uploads(
-        &self,
-        req: S3Request<ListMultipartUploadsInput>,
-    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-        let input = req.input;
-        let max = input.max_uploads.unwrap_or(MAX_KEYS).clamp(0, MAX_KEYS);
-        let limit = usize::try_from(max).unwrap_or_default();
-        let prefix = input.prefix.clone().unwrap_or_default();
-        let after = input.key_marker.clone().unwrap_or_default();
-        let mut uploads = self.uploads(&input.bucket, &prefix, &after, limit + 1).await?;
-        let truncated = uploads.len() > limit;
-        uploads.truncate(limit);
-        let shape = |upload: super::multipart::Upload| MultipartUpload {
-            key: Some(upload.key),
-            upload_id: Some(upload.id),
-            initiated: Some(timestamp(upload.created_ms, Precision::Milliseconds)),
-            ..Default::default()
-        };
-        Ok(S3Response::new(ListMultipartUploadsOutput {
-            bucket: Some(input.bucket),
-            prefix: input.prefix,
-            key_marker: input.key_marker,
-            max_uploads: Some(max),
-            is_truncated: Some(truncated),
-            next_key_marker: uploads.last().map(|upload| upload.key.clone()).filter(|_| truncated),
-            uploads: Some(uploads.into_iter().map(shape).collect()),
-            ..Default::default()
-        }))
+    async fn list_multipart_uploads(&self, req: S3Request<ListMultipartUploadsInput>) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        Ok(S3Response::new(self.list_uploads(req.input).await?))
     }
 }
 
 impl Buckets {
-    async fn retag(
-        &self,
-        bucket: String,
-        key: String,
-        version_id: Option<String>,
-        tags: meta::Tags,
-    ) -> S3Result<Option<String>> {
+    async fn retag(&self, bucket: String, key: String, version_id: Option<String>, tags: meta::Tags) -> S3Result<Option<String>> {
         check_key(&key)?;
         let shown = self
             .change(move |tx, _| {
@@ -636,57 +430,4 @@ fn declared_length(length: Option<i64>, headers: &http::HeaderMap) -> S3Result<u
 fn announced(algorithm: Option<&ChecksumAlgorithm>, headers: &http::HeaderMap) -> String {
     let trailer = headers.get("x-amz-trailer").and_then(|value| value.to_str().ok());
     trailer.or(algorithm.map(ChecksumAlgorithm::as_str)).unwrap_or_default().to_owned()
-}
-
-fn query(bucket: &str, prefix: Option<&String>, delimiter: Option<&String>, after: String, max_keys: i32) -> Query {
-    Query {
-        bucket: bucket.to_owned(),
-        prefix: prefix.cloned().unwrap_or_default(),
-        delimiter: delimiter.cloned(),
-        after_key: after,
-        limit: usize::try_from(max_keys).unwrap_or_default(),
-        ..Query::default()
-    }
-}
-
-fn common_prefixes(page: &Page) -> Option<Vec<CommonPrefix>> {
-    let shape = |prefix: &String| CommonPrefix { prefix: Some(prefix.clone()) };
-    (!page.prefixes.is_empty()).then(|| page.prefixes.iter().map(shape).collect())
-}
-
-fn owner() -> Owner {
-    Owner { id: Some(ACCOUNT_ID.to_owned()), display_name: None }
-}
-
-fn object(row: Version) -> Object {
-    Object {
-        key: Some(row.key),
-        size: i64::try_from(row.size).ok(),
-        e_tag: Some(etag(&row.etag)),
-        last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
-        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
-        ..Default::default()
-    }
-}
-
-fn object_version(row: Version) -> ObjectVersion {
-    ObjectVersion {
-        key: Some(row.key),
-        version_id: Some(row.id),
-        is_latest: Some(row.is_latest),
-        size: i64::try_from(row.size).ok(),
-        e_tag: Some(etag(&row.etag)),
-        last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
-        ..Default::default()
-    }
-}
-
-fn delete_marker(row: Version) -> DeleteMarkerEntry {
-    DeleteMarkerEntry {
-        key: Some(row.key),
-        version_id: Some(row.id),
-        is_latest: Some(row.is_latest),
-        last_modified: Some(timestamp(row.modified_ms, Precision::Milliseconds)),
-        owner: Some(owner()),
-    }
 }

@@ -96,9 +96,7 @@ impl Queues {
         let (given, depth, (created, modified)) = self
             .inner
             .db
-            .read::<_, SqsError>(move |conn| {
-                Ok((store::attributes(conn, &name)?, store::depth(conn, &name)?, store::times(conn, &name)?))
-            })
+            .read::<_, SqsError>(move |conn| Ok((store::attributes(conn, &name)?, store::depth(conn, &name)?, store::times(conn, &name)?)))
             .await?;
         let mut all = settings::described(&given);
         let computed = [
@@ -153,13 +151,7 @@ impl Queues {
 
     /// Receives up to `max` (1 to 10) messages. Waits up to `wait` for the first one; answers an empty list when
     /// the time is over or the emulator shuts down. `visibility` replaces the queue's own timeout.
-    pub async fn receive(
-        &self,
-        queue: &str,
-        max: u32,
-        wait: Duration,
-        visibility: Option<Duration>,
-    ) -> Result<Vec<Message>, SqsError> {
+    pub async fn receive(&self, queue: &str, max: u32, wait: Duration, visibility: Option<Duration>) -> Result<Vec<Message>, SqsError> {
         let deadline = Instant::now() + wait;
         let visibility = visibility.map(|v| i64::try_from(v.as_secs()).unwrap_or(i64::MAX));
         let bell = self.bell(queue);
@@ -194,12 +186,7 @@ impl Queues {
     }
 
     /// Moves the end of invisibility to `visibility` from now (at most 12 h); zero hands the message back at once.
-    pub async fn change_visibility(
-        &self,
-        queue: &str,
-        receipt_handle: &str,
-        visibility: Duration,
-    ) -> Result<(), SqsError> {
+    pub async fn change_visibility(&self, queue: &str, receipt_handle: &str, visibility: Duration) -> Result<(), SqsError> {
         let seconds = i64::try_from(visibility.as_secs()).unwrap_or(i64::MAX);
         self.change_visibility_seconds(queue, receipt_handle, seconds).await
     }

@@ -25,8 +25,7 @@ const NUMBERS: [(&str, i64, i64, i64); 5] = [
 ];
 
 /// Attributes that are kept and given back but change nothing here.
-const KEPT: [&str; 5] =
-    ["Policy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled", "RedriveAllowPolicy"];
+const KEPT: [&str; 5] = ["Policy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled", "RedriveAllowPolicy"];
 
 /// Where messages go that were received too often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +66,7 @@ impl Settings {
             delay_seconds: number("DelaySeconds"),
             wait_seconds: number("ReceiveMessageWaitTimeSeconds"),
             max_bytes: usize::try_from(number("MaximumMessageSize")).unwrap_or(MAX_MESSAGE_BYTES),
-            redrive: attributes
-                .get("RedrivePolicy")
-                .filter(|text| !text.is_empty())
-                .and_then(|text| serde_json::from_str(text).ok()),
+            redrive: attributes.get("RedrivePolicy").filter(|text| !text.is_empty()).and_then(|text| serde_json::from_str(text).ok()),
         }
     }
 }
@@ -97,9 +93,7 @@ pub(crate) fn validate(attributes: &Attributes) -> Result<(), SqsError> {
         } else if name == "RedrivePolicy" {
             validate_redrive(value)?;
         } else if name == "FifoQueue" || name == "ContentBasedDeduplication" {
-            return Err(SqsError::InvalidParameterValue(format!(
-                "`{name}`: FIFO queues are not supported by the local host"
-            )));
+            return Err(SqsError::InvalidParameterValue(format!("`{name}`: FIFO queues are not supported by the local host")));
         } else if !KEPT.contains(&name.as_str()) {
             return Err(SqsError::InvalidAttributeName(name.clone()));
         }
@@ -110,17 +104,13 @@ pub(crate) fn validate(attributes: &Attributes) -> Result<(), SqsError> {
 /// Refuses names outside `[A-Za-z0-9_-]{1,80}`.
 pub(crate) fn validate_name(name: &str) -> Result<(), SqsError> {
     if name.to_ascii_lowercase().rsplit_once('.').is_some_and(|(_, end)| end == "fifo") {
-        return Err(SqsError::InvalidParameterValue(format!(
-            "`{name}`: FIFO queues are not supported by the local host"
-        )));
+        return Err(SqsError::InvalidParameterValue(format!("`{name}`: FIFO queues are not supported by the local host")));
     }
     let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if letters && (1..=80).contains(&name.len()) {
         return Ok(());
     }
-    Err(SqsError::InvalidParameterValue(
-        "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length".to_owned(),
-    ))
+    Err(SqsError::InvalidParameterValue("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length".to_owned()))
 }
 
 fn validate_redrive(value: &str) -> Result<(), SqsError> {
@@ -141,10 +131,7 @@ fn number(attributes: &Attributes, name: &str) -> i64 {
 /// `maxReceiveCount` is written as a number or as a string of digits; AWS takes both.
 fn number_or_text<'de, D: serde::Deserializer<'de>>(input: D) -> Result<i64, D::Error> {
     let value = serde_json::Value::deserialize(input)?;
-    value
-        .as_i64()
-        .or_else(|| value.as_str()?.parse().ok())
-        .ok_or_else(|| serde::de::Error::custom("maxReceiveCount is not a number"))
+    value.as_i64().or_else(|| value.as_str()?.parse().ok()).ok_or_else(|| serde::de::Error::custom("maxReceiveCount is not a number"))
 }
 
 #[cfg(test)]

@@ -34,10 +34,8 @@ pub(crate) struct NewMessage {
 
 /// The attributes a queue was given.
 pub(crate) fn attributes(conn: &Connection, queue: &str) -> Result<Attributes, SqsError> {
-    let text: Option<String> = conn
-        .prepare_cached("SELECT attributes FROM queues WHERE name = ?1")?
-        .query_row([queue], |row| row.get(0))
-        .optional()?;
+    let text: Option<String> =
+        conn.prepare_cached("SELECT attributes FROM queues WHERE name = ?1")?.query_row([queue], |row| row.get(0)).optional()?;
     let text = text.ok_or(SqsError::QueueDoesNotExist)?;
     Ok(serde_json::from_str(&text).map_err(DbError::from)?)
 }
@@ -52,10 +50,7 @@ pub(crate) fn create(conn: &Connection, queue: &str, wanted: &Attributes) -> Res
         }
         Err(SqsError::QueueDoesNotExist) => {
             let text = serde_json::to_string(wanted).map_err(DbError::from)?;
-            conn.execute(
-                "INSERT INTO queues(name, attributes, created_ms, modified_ms) VALUES (?1, ?2, ?3, ?3)",
-                params![queue, text, now_ms()],
-            )?;
+            conn.execute("INSERT INTO queues(name, attributes, created_ms, modified_ms) VALUES (?1, ?2, ?3, ?3)", params![queue, text, now_ms()])?;
             Ok(())
         }
         Err(error) => Err(error),
@@ -68,27 +63,20 @@ pub(crate) fn set_attributes(conn: &Connection, queue: &str, changes: Attributes
     all.extend(changes);
     all.retain(|_, value| !value.is_empty());
     let text = serde_json::to_string(&all).map_err(DbError::from)?;
-    conn.execute(
-        "UPDATE queues SET attributes = ?2, modified_ms = ?3 WHERE name = ?1",
-        params![queue, text, now_ms()],
-    )?;
+    conn.execute("UPDATE queues SET attributes = ?2, modified_ms = ?3 WHERE name = ?1", params![queue, text, now_ms()])?;
     Ok(())
 }
 
 /// Creation and last change of the queue, epoch milliseconds.
 pub(crate) fn times(conn: &Connection, queue: &str) -> Result<(i64, i64), SqsError> {
-    conn.query_row("SELECT created_ms, modified_ms FROM queues WHERE name = ?1", [queue], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })
-    .optional()?
-    .ok_or(SqsError::QueueDoesNotExist)
+    conn.query_row("SELECT created_ms, modified_ms FROM queues WHERE name = ?1", [queue], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?
+        .ok_or(SqsError::QueueDoesNotExist)
 }
 
 /// Names with the prefix, sorted, after `after`.
 pub(crate) fn list(conn: &Connection, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>, SqsError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT name FROM queues WHERE substr(name, 1, length(?1)) = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
-    )?;
+    let mut statement = conn.prepare_cached("SELECT name FROM queues WHERE substr(name, 1, length(?1)) = ?1 AND name > ?2 ORDER BY name LIMIT ?3")?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let names = statement.query_map(params![prefix, after, limit], |row| row.get(0))?;
     Ok(names.collect::<Result<_, _>>()?)
@@ -119,10 +107,8 @@ pub(crate) fn send(conn: &Connection, queue: &str, message: &NewMessage) -> Resu
     let now = now_ms();
     let message_id = Uuid::new_v4().to_string();
     let attributes = serde_json::to_string(&message.attributes).map_err(DbError::from)?;
-    conn.prepare_cached(
-        "INSERT INTO messages(queue, message_id, body, attributes, sent_ms, visible_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![queue, message_id, message.body, attributes, now, now + delay * 1000])?;
+    conn.prepare_cached("INSERT INTO messages(queue, message_id, body, attributes, sent_ms, visible_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![queue, message_id, message.body, attributes, now, now + delay * 1000])?;
     Ok(Sent {
         message_id,
         md5_of_body: message::md5_hex(message.body.as_bytes()),
@@ -131,12 +117,7 @@ pub(crate) fn send(conn: &Connection, queue: &str, message: &NewMessage) -> Resu
 }
 
 /// Hands out up to `max` visible messages, oldest first; moves those received too often to the dead-letter queue.
-pub(crate) fn receive(
-    conn: &Connection,
-    queue: &str,
-    max: u32,
-    visibility_seconds: Option<i64>,
-) -> Result<Received, SqsError> {
+pub(crate) fn receive(conn: &Connection, queue: &str, max: u32, visibility_seconds: Option<i64>) -> Result<Received, SqsError> {
     let settings = Settings::of(&attributes(conn, queue)?);
     let visibility = visibility_seconds.unwrap_or(settings.visibility_seconds) * 1000;
     let now = now_ms();
@@ -162,9 +143,8 @@ pub(crate) fn receive(
         }
     }
     if received.messages.is_empty() {
-        received.next_visible_ms = conn
-            .prepare_cached("SELECT min(visible_ms) FROM messages WHERE queue = ?1")?
-            .query_row([queue], |row| row.get(0))?;
+        received.next_visible_ms =
+            conn.prepare_cached("SELECT min(visible_ms) FROM messages WHERE queue = ?1")?.query_row([queue], |row| row.get(0))?;
     }
     Ok(received)
 }
@@ -173,8 +153,7 @@ pub(crate) fn receive(
 pub(crate) fn delete(conn: &Connection, queue: &str, handle: &str) -> Result<(), SqsError> {
     attributes(conn, queue)?;
     let (id, receipt) = parse_handle(handle)?;
-    conn.prepare_cached("DELETE FROM messages WHERE id = ?1 AND queue = ?2 AND receipt = ?3")?
-        .execute(params![id, queue, receipt])?;
+    conn.prepare_cached("DELETE FROM messages WHERE id = ?1 AND queue = ?2 AND receipt = ?3")?.execute(params![id, queue, receipt])?;
     Ok(())
 }
 
@@ -189,9 +168,7 @@ pub(crate) fn change_visibility(conn: &Connection, queue: &str, handle: &str, se
     }
     let now = now_ms();
     let changed = conn
-        .prepare_cached(
-            "UPDATE messages SET visible_ms = ?4 WHERE id = ?1 AND queue = ?2 AND receipt = ?3 AND visible_ms > ?5",
-        )?
+        .prepare_cached("UPDATE messages SET visible_ms = ?4 WHERE id = ?1 AND queue = ?2 AND receipt = ?3 AND visible_ms > ?5")?
         .execute(params![id, queue, receipt, now + seconds * 1000, now])?;
     if changed == 0 { Err(SqsError::MessageNotInflight) } else { Ok(()) }
 }
@@ -270,10 +247,8 @@ fn hand_out(conn: &Connection, row: Stored, now: i64, visibility: i64) -> Result
     let receipt = Uuid::new_v4().simple().to_string();
     let first = row.received_ms.unwrap_or(now);
     let count = row.receive_count + 1;
-    conn.prepare_cached(
-        "UPDATE messages SET visible_ms = ?2, received_ms = ?3, receive_count = ?4, receipt = ?5 WHERE id = ?1",
-    )?
-    .execute(params![row.id, now + visibility, first, count, receipt])?;
+    conn.prepare_cached("UPDATE messages SET visible_ms = ?2, received_ms = ?3, receive_count = ?4, receipt = ?5 WHERE id = ?1")?
+        .execute(params![row.id, now + visibility, first, count, receipt])?;
     let mut attributes = BTreeMap::from([
         ("ApproximateFirstReceiveTimestamp".to_owned(), first.to_string()),
         ("ApproximateReceiveCount".to_owned(), count.to_string()),

@@ -207,12 +207,7 @@ enum Change {
     Visibility,
 }
 
-async fn handled_batch(
-    queues: &Queues,
-    batch: Batch<Handled>,
-    kind: &'static str,
-    change: Change,
-) -> Result<Value, SqsError> {
+async fn handled_batch(queues: &Queues, batch: Batch<Handled>, kind: &'static str, change: Change) -> Result<Value, SqsError> {
     let name = queue(batch.queue_url.as_ref())?;
     check_batch(batch.entries.iter().map(|entry| entry.id.as_str()), kind)?;
     let mut answer = BatchAnswer::default();
@@ -240,9 +235,7 @@ async fn receive(queues: &Queues, call: &Receiving) -> Result<Value, SqsError> {
         Some(seconds) => seconds,
         None => queues.wait_seconds(name).await?,
     };
-    let messages = queues
-        .receive(name, u32::try_from(max).unwrap_or(1), Duration::from_secs(wait), visibility.map(Duration::from_secs))
-        .await?;
+    let messages = queues.receive(name, u32::try_from(max).unwrap_or(1), Duration::from_secs(wait), visibility.map(Duration::from_secs)).await?;
     if messages.is_empty() {
         return Ok(json!({}));
     }

@@ -22,11 +22,7 @@ async fn emulator_to_be_killed() {
     let Ok(dir) = std::env::var(FOLDER) else { return };
     let emulator = Emulator::start(config(dir.as_ref())).await.unwrap();
     emulator.queues().ensure("q", [].into()).await.unwrap();
-    let rule = QueueRule {
-        queue_arn: emulator.queues().arn("q"),
-        events: vec!["s3:ObjectCreated:*".into()],
-        ..QueueRule::default()
-    };
+    let rule = QueueRule { queue_arn: emulator.queues().arn("q"), events: vec!["s3:ObjectCreated:*".into()], ..QueueRule::default() };
     let spec = BucketSpec { name: "data".into(), versioned: false, notifications: vec![rule] };
     emulator.buckets().ensure(spec).await.unwrap();
     eprintln!("endpoint {}", emulator.endpoint());

@@ -1,8 +1,6 @@
 //! DynamoDB is dynoxide's; here only that it is reachable and durable.
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::{AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 
 use super::Stack;
 
@@ -14,24 +12,13 @@ async fn items_survive_a_restart_and_conditions_hold() {
         .create_table()
         .table_name("table")
         .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(
-            AttributeDefinition::builder()
-                .attribute_name("pk")
-                .attribute_type(ScalarAttributeType::S)
-                .build()
-                .unwrap(),
-        )
+        .attribute_definitions(AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build().unwrap())
         .key_schema(KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build().unwrap())
         .send()
         .await
         .unwrap();
     let put = |stack: &Stack| {
-        stack
-            .dynamodb
-            .put_item()
-            .table_name("table")
-            .item("pk", AttributeValue::S("a".into()))
-            .condition_expression("attribute_not_exists(pk)")
+        stack.dynamodb.put_item().table_name("table").item("pk", AttributeValue::S("a".into())).condition_expression("attribute_not_exists(pk)")
     };
     put(&stack).send().await.unwrap();
     let stack = stack.restart().await;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::s3::S3Event;
 use aws_sdk_s3::types::{
-    Event, FilterRule, FilterRuleName, NotificationConfiguration, NotificationConfigurationFilter, QueueConfiguration,
-    S3KeyFilter,
+    Event, FilterRule, FilterRuleName, NotificationConfiguration, NotificationConfigurationFilter, QueueConfiguration, S3KeyFilter,
 };
 
 use super::Stack;
@@ -35,11 +34,7 @@ pub(super) async fn notified(stack: &Stack) {
 }
 
 fn spec(stack: &Stack) -> BucketSpec {
-    let rule = QueueRule {
-        queue_arn: stack.emulator.queues().arn("q"),
-        events: vec!["s3:ObjectCreated:*".into()],
-        ..QueueRule::default()
-    };
+    let rule = QueueRule { queue_arn: stack.emulator.queues().arn("q"), events: vec!["s3:ObjectCreated:*".into()], ..QueueRule::default() };
     BucketSpec { name: "data".into(), versioned: true, notifications: vec![rule] }
 }
 
@@ -102,11 +97,8 @@ async fn the_test_event_comes_once_per_configuration() {
 async fn a_notification_to_a_queue_that_does_not_exist_is_refused() {
     let stack = Stack::start().await;
     stack.bucket("data").await;
-    let queue = QueueConfiguration::builder()
-        .queue_arn(stack.emulator.queues().arn("none"))
-        .events(Event::from("s3:ObjectCreated:*"))
-        .build()
-        .unwrap();
+    let queue =
+        QueueConfiguration::builder().queue_arn(stack.emulator.queues().arn("none")).events(Event::from("s3:ObjectCreated:*")).build().unwrap();
     let wanted = NotificationConfiguration::builder().queue_configurations(queue).build();
     let refused = stack.s3.put_bucket_notification_configuration().bucket("data").notification_configuration(wanted);
     assert!(refused.send().await.is_err());

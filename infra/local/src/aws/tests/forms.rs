@@ -27,18 +27,15 @@ fn fields_at(now: OffsetDateTime, key: &str, max: u64, seconds: i64) -> Vec<(&'s
     let date = now.format(format_description!("[year][month][day]")).unwrap();
     let stamp = now.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap();
     let credential = format!("{ACCESS_KEY}/{date}/{REGION}/s3/aws4_request");
-    let expiration = (now + Duration::seconds(seconds))
-        .format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].000Z"))
-        .unwrap();
+    let expiration = (now + Duration::seconds(seconds)).format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].000Z")).unwrap();
     let policy = json!({ "expiration": expiration, "conditions": [
         { "bucket": "data" }, ["eq", "$key", key], ["content-length-range", 1, max],
         { "x-amz-algorithm": "AWS4-HMAC-SHA256" }, { "x-amz-credential": credential }, { "x-amz-date": stamp },
         { "success_action_status": "201" }, ["starts-with", "$Content-Type", ""],
     ]});
     let policy = BASE64.encode(policy.to_string());
-    let signing = ["s3", "aws4_request"]
-        .iter()
-        .fold(sign(&sign(format!("AWS4{SECRET_KEY}").as_bytes(), &date), REGION), |key, part| sign(&key, part));
+    let signing =
+        ["s3", "aws4_request"].iter().fold(sign(&sign(format!("AWS4{SECRET_KEY}").as_bytes(), &date), REGION), |key, part| sign(&key, part));
     let signature = hex::encode(sign(&signing, &policy));
     vec![
         ("key", key.to_owned()),

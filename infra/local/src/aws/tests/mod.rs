@@ -109,11 +109,7 @@ pub(super) fn clients(endpoint: &str) -> (aws_sdk_s3::Client, aws_sdk_sqs::Clien
         .endpoint_url(endpoint)
         .http_client(http)
         .build();
-    (
-        aws_sdk_s3::Client::from_conf(s3),
-        aws_sdk_sqs::Client::from_conf(sqs),
-        aws_sdk_dynamodb::Client::from_conf(dynamodb),
-    )
+    (aws_sdk_s3::Client::from_conf(s3), aws_sdk_sqs::Client::from_conf(sqs), aws_sdk_dynamodb::Client::from_conf(dynamodb))
 }
 
 pub(super) fn config(dir: &Path) -> EmulatorConfig {

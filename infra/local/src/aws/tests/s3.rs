@@ -54,9 +54,7 @@ async fn wrong_digests_and_wrong_keys_are_refused_and_leave_nothing() {
     assert_eq!(md5.into_service_error().meta().code(), Some("BadDigest"));
     let sha = put().checksum_sha256("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=").send().await.unwrap_err();
     assert_eq!(sha.into_service_error().meta().code(), Some("BadDigest"));
-    let stranger = stack.s3.config().to_builder().credentials_provider(aws_credential_types::Credentials::new(
-        "nobody", "x", None, None, "t",
-    ));
+    let stranger = stack.s3.config().to_builder().credentials_provider(aws_credential_types::Credentials::new("nobody", "x", None, None, "t"));
     let stranger = aws_sdk_s3::Client::from_conf(stranger.build());
     let refused = stranger.list_objects_v2().bucket("data").send().await.unwrap_err();
     assert_eq!(refused.into_service_error().meta().code(), Some("InvalidAccessKeyId"));
@@ -88,11 +86,9 @@ async fn ranges_are_answered_in_part_or_refused() {
     stack.bucket("data").await;
     stack.put("data", "k", b"0123456789").await;
     let get = |range: &str| stack.s3.get_object().bucket("data").key("k").range(range).send();
-    for (range, wanted, shown) in [
-        ("bytes=2-4", &b"234"[..], "bytes 2-4/10"),
-        ("bytes=-3", b"789", "bytes 7-9/10"),
-        ("bytes=8-99", b"89", "bytes 8-9/10"),
-    ] {
+    for (range, wanted, shown) in
+        [("bytes=2-4", &b"234"[..], "bytes 2-4/10"), ("bytes=-3", b"789", "bytes 7-9/10"), ("bytes=8-99", b"89", "bytes 8-9/10")]
+    {
         let got = get(range).await.unwrap();
         assert_eq!(got.content_range(), Some(shown));
         assert_eq!(got.body.collect().await.unwrap().to_vec(), wanted);
@@ -110,16 +106,7 @@ async fn listings_have_prefixes_delimiters_and_pages() {
     assert_eq!(stack.keys("data").await, ["a/1", "a/2", "a/b/3", "b", "c/1", "ä"]);
     let (mut token, mut seen) = (None, Vec::new());
     loop {
-        let page = stack
-            .s3
-            .list_objects_v2()
-            .bucket("data")
-            .delimiter("/")
-            .max_keys(1)
-            .set_continuation_token(token)
-            .send()
-            .await
-            .unwrap();
+        let page = stack.s3.list_objects_v2().bucket("data").delimiter("/").max_keys(1).set_continuation_token(token).send().await.unwrap();
         seen.extend(page.contents().iter().map(|o| o.key().unwrap().to_owned()));
         seen.extend(page.common_prefixes().iter().map(|p| p.prefix().unwrap().to_owned()));
         token = page.next_continuation_token;

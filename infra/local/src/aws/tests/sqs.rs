@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
-    SendMessageBatchRequestEntry,
+    DeleteMessageBatchRequestEntry, Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
 
 use super::Stack;
@@ -29,15 +28,7 @@ async fn a_message_with_attributes_is_sent_received_and_deleted() {
     let url = stack.queue("q").await;
     assert_eq!(url, format!("{}/000000000000/q", stack.emulator.endpoint()));
     let attribute = MessageAttributeValue::builder().data_type("String").string_value("v").build().unwrap();
-    let sent = stack
-        .sqs
-        .send_message()
-        .queue_url(&url)
-        .message_body("hello ü")
-        .message_attributes("kind", attribute)
-        .send()
-        .await
-        .unwrap();
+    let sent = stack.sqs.send_message().queue_url(&url).message_body("hello ü").message_attributes("kind", attribute).send().await.unwrap();
     let messages = receive(&stack, &url).await;
     let [message] = messages.as_slice() else { panic!("{messages:?}") };
     assert_eq!(message.body(), Some("hello ü"));
@@ -50,14 +41,7 @@ async fn a_message_with_attributes_is_sent_received_and_deleted() {
     assert!(system.contains_key(&MessageSystemAttributeName::SentTimestamp));
     assert!(receive(&stack, &url).await.is_empty(), "in flight");
     assert_eq!(stack.emulator.queues().depth("q").await.unwrap().in_flight, 1);
-    stack
-        .sqs
-        .delete_message()
-        .queue_url(&url)
-        .receipt_handle(message.receipt_handle().unwrap())
-        .send()
-        .await
-        .unwrap();
+    stack.sqs.delete_message().queue_url(&url).receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
     assert_eq!(stack.emulator.queues().depth("q").await.unwrap().total(), 0);
 }
 
@@ -101,9 +85,7 @@ async fn a_message_comes_back_after_its_visibility_timeout_and_then_goes_to_the_
 async fn a_long_poll_is_woken_by_the_send() {
     let stack = Stack::start().await;
     let url = stack.queue("q").await;
-    let waiting = tokio::spawn(
-        stack.sqs.receive_message().queue_url(&url).wait_time_seconds(10).send(),
-    );
+    let waiting = tokio::spawn(stack.sqs.receive_message().queue_url(&url).wait_time_seconds(10).send());
     tokio::time::sleep(Duration::from_millis(200)).await;
     let begun = Instant::now();
     stack.sqs.send_message().queue_url(&url).message_body("x").send().await.unwrap();
@@ -116,24 +98,12 @@ async fn a_long_poll_is_woken_by_the_send() {
 async fn a_batch_fails_by_entry() {
     let stack = Stack::start().await;
     let url = stack.queue("q").await;
-    let entry = |id: &str, delay: i32| {
-        SendMessageBatchRequestEntry::builder().id(id).message_body(id).delay_seconds(delay).build().unwrap()
-    };
-    let answer = stack
-        .sqs
-        .send_message_batch()
-        .queue_url(&url)
-        .entries(entry("good", 0))
-        .entries(entry("bad", 901))
-        .send()
-        .await
-        .unwrap();
+    let entry = |id: &str, delay: i32| SendMessageBatchRequestEntry::builder().id(id).message_body(id).delay_seconds(delay).build().unwrap();
+    let answer = stack.sqs.send_message_batch().queue_url(&url).entries(entry("good", 0)).entries(entry("bad", 901)).send().await.unwrap();
     assert_eq!(answer.successful().len(), 1);
     assert_eq!((answer.failed()[0].id(), answer.failed()[0].sender_fault()), ("bad", true));
     let message = receive(&stack, &url).await.remove(0);
-    let entry = |id: &str, handle: &str| {
-        DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle(handle).build().unwrap()
-    };
+    let entry = |id: &str, handle: &str| DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle(handle).build().unwrap();
     let answer = stack
         .sqs
         .delete_message_batch()
@@ -182,27 +152,11 @@ async fn errors_are_those_of_the_sdk_and_limits_hold() {
 async fn queues_and_messages_survive_a_restart() {
     let stack = Stack::start().await;
     let url = stack.queue("q").await;
-    stack
-        .sqs
-        .set_queue_attributes()
-        .queue_url(&url)
-        .attributes(QueueAttributeName::VisibilityTimeout, "77")
-        .send()
-        .await
-        .unwrap();
+    stack.sqs.set_queue_attributes().queue_url(&url).attributes(QueueAttributeName::VisibilityTimeout, "77").send().await.unwrap();
     stack.sqs.send_message().queue_url(&url).message_body("kept").send().await.unwrap();
     let stack = stack.restart().await;
     let url = stack.sqs.get_queue_url().queue_name("q").send().await.unwrap().queue_url.unwrap();
-    let all = stack
-        .sqs
-        .get_queue_attributes()
-        .queue_url(&url)
-        .attribute_names(QueueAttributeName::All)
-        .send()
-        .await
-        .unwrap()
-        .attributes
-        .unwrap();
+    let all = stack.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap();
     assert_eq!(all[&QueueAttributeName::VisibilityTimeout], "77");
     assert_eq!(all[&QueueAttributeName::ApproximateNumberOfMessages], "1");
     assert_eq!(receive(&stack, &url).await[0].body(), Some("kept"));

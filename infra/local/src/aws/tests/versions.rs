@@ -61,16 +61,7 @@ async fn tags_belong_to_a_version() {
     let first = stack.s3.head_object().bucket("data").key("k").send().await.unwrap().version_id.unwrap();
     stack.put("data", "k", b"two").await;
     let tagging = Tagging::builder().tag_set(Tag::builder().key("verdict").value("clean").build().unwrap()).build();
-    stack
-        .s3
-        .put_object_tagging()
-        .bucket("data")
-        .key("k")
-        .version_id(&first)
-        .tagging(tagging.unwrap())
-        .send()
-        .await
-        .unwrap();
+    stack.s3.put_object_tagging().bucket("data").key("k").version_id(&first).tagging(tagging.unwrap()).send().await.unwrap();
     let get = || stack.s3.get_object_tagging().bucket("data").key("k");
     assert_eq!(get().version_id(&first).send().await.unwrap().tag_set()[0].value(), "clean");
     assert!(get().send().await.unwrap().tag_set().is_empty());
