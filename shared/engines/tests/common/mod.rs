@@ -1,6 +1,6 @@
 //! What the suites share: one set of definitions per process, jobs, and archives made to measure.
 
-#![allow(dead_code, reason = "every suite uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "every suite uses a part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
 use std::io::{Cursor, Write};

