@@ -58,7 +58,7 @@ mod tests {
     fn overlong_names_keep_both_ends() {
         let name = of_child("a.zip", &format!("{}.exe", "ä".repeat(5_000)));
         assert_eq!(name.chars().count(), MAX_CHARS);
-        assert!(name.starts_with("a.zip/") && name.ends_with(".exe"));
+        assert!(name.starts_with("a.zip/") && extension(&name) == "exe");
     }
 
     #[test]

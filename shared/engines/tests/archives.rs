@@ -270,7 +270,7 @@ fn output_is_counted_when_headers_lie() {
 
 #[test]
 fn total_size_is_counted_over_all_levels() {
-    let noise: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..3_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
     let inner = zip_with(&[("a", &noise[..1_000_000]), ("b", &noise[1_000_000..2_000_000])], stored());
     let outer = zip_with(&[("i.zip", &inner), ("c", &noise[2_000_000..])], stored());
     let with = |max| Case::new("o.zip", &outer).rule(move |rule| rule.extraction.max_total_bytes = max).run();

@@ -87,9 +87,9 @@ mod tests {
 
     use super::*;
 
-    fn code(result: Result<(), Stop>) -> Option<Code> {
+    fn code(result: &Result<(), Stop>) -> Option<Code> {
         match result {
-            Err(Stop::Limit(code, _)) => Some(code),
+            Err(Stop::Limit(code, _)) => Some(*code),
             _ => None,
         }
     }
@@ -97,19 +97,19 @@ mod tests {
     #[test]
     fn each_limit_has_its_code_and_the_last_permitted_value_passes() {
         let limits = ExtractionLimits { max_entries: 2, max_total_bytes: 40_000_000, max_ratio: 20, ..ExtractionLimits::default() };
-        let soon = Instant::now() + Duration::from_secs(60);
+        let soon = Instant::now() + Duration::from_mins(1);
         let mut ledger = Ledger::new(&limits, 1_000_000, soon);
-        assert_eq!(code(ledger.announce(3)), Some(Code::ExceededArchiveFileNumber));
-        assert_eq!((code(ledger.count()), code(ledger.count())), (None, None));
-        assert_eq!(code(ledger.count()), Some(Code::ExceededArchiveFileNumber));
-        assert_eq!(code(ledger.charge(20_000_000)), None);
-        assert_eq!(code(ledger.foresee(1)), Some(Code::ExceededArchiveSize));
-        assert_eq!(code(ledger.charge(1)), Some(Code::ExceededArchiveSize));
+        assert_eq!(code(&ledger.announce(3)), Some(Code::ExceededArchiveFileNumber));
+        assert_eq!((code(&ledger.count()), code(&ledger.count())), (None, None));
+        assert_eq!(code(&ledger.count()), Some(Code::ExceededArchiveFileNumber));
+        assert_eq!(code(&ledger.charge(20_000_000)), None);
+        assert_eq!(code(&ledger.foresee(1)), Some(Code::ExceededArchiveSize));
+        assert_eq!(code(&ledger.charge(1)), Some(Code::ExceededArchiveSize));
         let mut large = Ledger::new(&limits, 100_000_000, soon);
-        assert_eq!(code(large.charge(40_000_001)), Some(Code::ExceededArchiveSize));
+        assert_eq!(code(&large.charge(40_000_001)), Some(Code::ExceededArchiveSize));
         let mut late = Ledger::new(&limits, 1, Instant::now());
-        assert_eq!(code(late.charge(1)), Some(Code::ExceededArchiveTimeout));
+        assert_eq!(code(&late.charge(1)), Some(Code::ExceededArchiveTimeout));
         let mut small = Ledger::new(&limits, 1, soon);
-        assert_eq!(code(small.charge(ExtractionLimits::RATIO_FLOOR_BYTES)), None, "below the floor the ratio is not looked at");
+        assert_eq!(code(&small.charge(ExtractionLimits::RATIO_FLOOR_BYTES)), None, "below the floor the ratio is not looked at");
     }
 }

@@ -26,8 +26,8 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    pub(crate) fn corrupt(why: impl ToString) -> Self {
-        Self::Corrupt(why.to_string())
+    pub(crate) fn corrupt(why: impl Into<String>) -> Self {
+        Self::Corrupt(why.into())
     }
 }
 

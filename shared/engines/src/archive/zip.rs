@@ -26,16 +26,16 @@ impl Extractor for Zip {
     }
 
     fn extract(&self, content: &[u8], passwords: &[String], sink: &mut dyn Sink) -> Result<(), Stop> {
-        let mut archive = ZipIterable::try_new(Cursor::new(content), Config::default()).map_err(Stop::corrupt)?;
+        let mut archive = ZipIterable::try_new(Cursor::new(content), Config::default())?;
         sink.announce(archive.len() as u64)?;
         let mut entries: Vec<OwnedZipFileEntry> = Vec::new();
-        for entry in archive.files().map_err(Stop::corrupt)? {
-            entries.push(entry.map_err(Stop::corrupt)?.into());
+        for entry in archive.files()? {
+            entries.push(entry?.into());
         }
         let slots: Vec<Slot> = entries.iter().map(slot_of).collect();
         zip_layout::check(content, &slots).map_err(Stop::Corrupt)?;
 
-        let mut passwords: Vec<&[u8]> = passwords.iter().map(|password| password.as_bytes()).collect();
+        let mut passwords: Vec<&[u8]> = passwords.iter().map(String::as_bytes).collect();
         for entry in entries {
             sink.count()?;
             if !is_plain_directory(&entry) {
@@ -43,6 +43,12 @@ impl Extractor for Zip {
             }
         }
         Ok(())
+    }
+}
+
+impl From<ZipError> for Stop {
+    fn from(error: ZipError) -> Self {
+        Self::corrupt(error.to_string())
     }
 }
 

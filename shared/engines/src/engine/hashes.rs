@@ -4,7 +4,7 @@
 //! comment line. What always holds: the allow list takes SHA-256 and SHA-512 only, because whoever can
 //! make two files with one MD5 or SHA-1 could bring the second one in under the first one's name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -31,7 +31,7 @@ enum List {
 
 /// The engine. Digests are kept as text: lists are small (an entry costs about 150 bytes).
 pub struct HashReputation {
-    allow: HashMap<Box<[u8]>, ()>,
+    allow: HashSet<Box<[u8]>>,
     block: HashMap<Box<[u8]>, Box<str>>,
     skip: HashMap<Box<[u8]>, Vec<String>>,
     def_time: String,
@@ -42,7 +42,7 @@ impl HashReputation {
     /// Reads all lists below `dir`.
     pub(crate) fn load(dir: Option<&Path>) -> Self {
         let mut engine =
-            Self { allow: HashMap::new(), block: HashMap::new(), skip: HashMap::new(), def_time: BUILT_AT.into(), issues: Vec::new() };
+            Self { allow: HashSet::new(), block: HashMap::new(), skip: HashMap::new(), def_time: BUILT_AT.into(), issues: Vec::new() };
         let mut files = Vec::new();
         if let Some(dir) = dir {
             files_below(&dir.join("hashes"), &["txt", "csv"], &mut files, &mut engine.issues);
@@ -103,7 +103,7 @@ impl HashReputation {
         }
         match list {
             List::Allow if bytes.len() < 32 => return Err("the allow list takes sha256 and sha512 only (md5 and sha1 have collisions)"),
-            List::Allow => drop(self.allow.insert(bytes, ())),
+            List::Allow => drop(self.allow.insert(bytes)),
             List::Block => drop(self.block.insert(bytes, if comment.is_empty() { UNNAMED } else { comment }.into())),
             List::Skip if bytes.len() < 32 => return Err("the skip list takes sha256 and sha512 only (md5 and sha1 have collisions)"),
             List::Skip => {
@@ -136,7 +136,7 @@ impl HashReputation {
                 outcome.threat = threat.to_string();
                 outcome.also.push(Code::Blocklisted);
             }
-            if self.allow.contains_key(bytes.as_slice()) && !outcome.also.contains(&Code::Allowlisted) {
+            if self.allow.contains(bytes.as_slice()) && !outcome.also.contains(&Code::Allowlisted) {
                 outcome.also.push(Code::Allowlisted);
             }
             if let Some(engines) = self.skip.get(bytes.as_slice()) {

@@ -31,6 +31,11 @@ impl Yara {
         Self { pack: yara_pack::load(dir, cache_dir) }
     }
 
+    /// The bundled rules only.
+    pub fn load_bundled() -> Self {
+        Self::load(None, None)
+    }
+
     /// The compiled rules.
     pub fn rules(&self) -> &Rules {
         &self.pack.rules

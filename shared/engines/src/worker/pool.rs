@@ -21,7 +21,7 @@ use crate::{hooks, pipeline};
 /// Time a worker has beyond its job's budget to end by itself: it knows better what to report.
 const GRACE: Duration = Duration::from_secs(5);
 /// Time a worker has to load its definitions (a large rule set compiles in about 12 s).
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 /// Variables of the parent's environment that a worker gets; credentials are not among them.
 const ENVIRONMENT: &[&str] = &["PATH", "TZ", "LANG", "TMPDIR", "RUST_BACKTRACE", "LD_LIBRARY_PATH"];
 
@@ -212,13 +212,11 @@ impl Worker {
 
     /// Why it does not answer any more.
     async fn post_mortem(mut self, error: &io::Error) -> WorkerDeath {
-        match timeout(Duration::from_secs(2), self.process.wait()).await {
-            Ok(Ok(status)) => WorkerDeath::of(describe(status)),
-            _ => {
-                self.kill().await;
-                WorkerDeath::of(format!("it broke off: {error}"))
-            }
+        if let Ok(Ok(status)) = timeout(Duration::from_secs(2), self.process.wait()).await {
+            return WorkerDeath::of(describe(status));
         }
+        self.kill().await;
+        WorkerDeath::of(format!("it broke off: {error}"))
     }
 }
 

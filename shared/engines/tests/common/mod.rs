@@ -56,7 +56,7 @@ impl Case {
     pub fn run_with(&self, definitions: &Definitions) -> AnalysisReport {
         let report = analyse(definitions, &self.job);
         let left: Vec<PathBuf> = std::fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
-        assert_eq!(left, [self.job.path.clone()], "nothing is left behind");
+        assert_eq!(left, std::slice::from_ref(&self.job.path), "nothing is left behind");
         check_invariants(&report);
         report
     }
