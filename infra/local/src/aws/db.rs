@@ -6,7 +6,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -31,11 +32,18 @@ pub enum DbError {
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// Handle on the two database threads; they end when the last handle is dropped.
+/// Handle on the two database threads; they end when the last handle is dropped or [`Db::close`] is called.
 #[derive(Debug)]
 pub(super) struct Db {
-    writer: mpsc::Sender<Job>,
-    reader: mpsc::Sender<Job>,
+    writer: Worker,
+    reader: Worker,
+}
+
+/// A thread with a connection of its own that works off jobs in their order.
+#[derive(Debug)]
+struct Worker {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Db {
@@ -44,7 +52,14 @@ impl Db {
         let writer = connect(path)?;
         writer.execute_batch(SCHEMA)?;
         let reader = connect(path)?;
-        Ok(Self { writer: spawn("aws-db-write", writer)?, reader: spawn("aws-db-read", reader)? })
+        Ok(Self { writer: Worker::start("aws-db-write", writer)?, reader: Worker::start("aws-db-read", reader)? })
+    }
+
+    /// Finishes the jobs that were begun (milliseconds) and refuses all others from now on, so that whoever opens the
+    /// folder next finds it still.
+    pub(super) fn close(&self) {
+        self.writer.close();
+        self.reader.close();
     }
 
     /// Runs `job` in one transaction: committed when it returns `Ok`, rolled back otherwise.
@@ -72,7 +87,7 @@ impl Db {
     }
 }
 
-async fn submit<T, E>(queue: &mpsc::Sender<Job>, run: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+async fn submit<T, E>(worker: &Worker, run: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
 where
     T: Send + 'static,
     E: From<DbError> + Send + 'static,
@@ -82,24 +97,38 @@ where
         // The caller may have gone away (client disconnected): the change stands all the same.
         let _ = answer.send(run(conn));
     });
-    queue.send(job).map_err(|_| DbError::Stopped)?;
+    worker.send(job)?;
     answered.await.map_err(|_| DbError::Stopped)?
 }
 
-fn spawn(name: &str, mut conn: Connection) -> Result<mpsc::Sender<Job>, DbError> {
-    let (sender, jobs) = mpsc::channel::<Job>();
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            for job in jobs {
-                // A panic drops the transaction (rollback) and the caller's channel; the thread goes on.
-                if catch_unwind(AssertUnwindSafe(|| job(&mut conn))).is_err() {
-                    tracing::error!("a database job panicked");
+impl Worker {
+    fn start(name: &str, mut conn: Connection) -> Result<Self, DbError> {
+        let (sender, jobs) = mpsc::channel::<Job>();
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                for job in jobs {
+                    // A panic drops the transaction (rollback) and the caller's channel; the thread goes on.
+                    if catch_unwind(AssertUnwindSafe(|| job(&mut conn))).is_err() {
+                        tracing::error!("a database job panicked");
+                    }
                 }
-            }
-        })
-        .map_err(|_| DbError::Stopped)?;
-    Ok(sender)
+            })
+            .map_err(|_| DbError::Stopped)?;
+        Ok(Self { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+    }
+
+    fn send(&self, job: Job) -> Result<(), DbError> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.as_ref().ok_or(DbError::Stopped)?.send(job).map_err(|_| DbError::Stopped)
+    }
+
+    fn close(&self) {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 fn connect(path: &Path) -> Result<Connection, DbError> {

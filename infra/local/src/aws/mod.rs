@@ -97,12 +97,14 @@ pub enum StartError {
     DynamoDb(String),
 }
 
-/// The running services. Dropping it stops them at once; [`Emulator::shutdown`] lets running calls finish.
+/// The running services. Dropping it stops them, waiting only for database changes already begun;
+/// [`Emulator::shutdown`] lets running calls finish.
 #[derive(Debug)]
 pub struct Emulator {
     endpoint: String,
     queues: Queues,
     buckets: Buckets,
+    db: Arc<Db>,
     close: watch::Sender<bool>,
     server: Option<JoinHandle<()>>,
     /// Held as long as the emulator lives; the system releases it when the process dies.
@@ -127,11 +129,11 @@ impl Emulator {
 
         let (close, closing) = watch::channel(false);
         let queues = Queues::new(Arc::clone(&db), endpoint.clone(), config.region.clone(), closing.clone());
-        let buckets = Buckets::new(db, bodies, queues.clone(), config.region.clone());
+        let buckets = Buckets::new(Arc::clone(&db), bodies, queues.clone(), config.region.clone());
         let services =
             server::Services { dynamodb, queues: queues.clone(), s3: s3::Server::new(buckets.clone(), config.access_key, config.secret_key) };
         let server = tokio::spawn(server::run(listener, services, closing));
-        Ok(Self { endpoint, queues, buckets, close, server: Some(server), _lock: lock })
+        Ok(Self { endpoint, queues, buckets, db, close, server: Some(server), _lock: lock })
     }
 
     /// `http://127.0.0.1:PORT`, for the endpoint settings of the SDK.
@@ -164,6 +166,7 @@ impl Drop for Emulator {
         if let Some(server) = &self.server {
             server.abort();
         }
+        self.db.close();
     }
 }
 

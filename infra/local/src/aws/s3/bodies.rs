@@ -99,8 +99,7 @@ impl Bodies {
         let mut removed = 0;
         std::fs::create_dir_all(&self.incoming)?;
         for entry in std::fs::read_dir(&self.incoming)? {
-            std::fs::remove_file(entry?.path())?;
-            removed += 1;
+            removed += remove(&entry?.path())?;
         }
         for shard in 0..=u8::MAX {
             let folder = self.finished.join(format!("{shard:02x}"));
@@ -108,8 +107,7 @@ impl Bodies {
             for entry in std::fs::read_dir(folder)? {
                 let entry = entry?;
                 if !entry.file_name().to_str().is_some_and(|name| named.contains(name)) {
-                    std::fs::remove_file(entry.path())?;
-                    removed += 1;
+                    removed += remove(&entry.path())?;
                 }
             }
         }
@@ -127,7 +125,8 @@ impl Bodies {
         let mut draft = self.draft();
         let mut sums = sums;
         let mut md5 = Md5::new();
-        let file = File::create(&draft.path).await.map_err(Failure::from)?;
+        // Not on another thread: should this task be dropped meanwhile, the file would appear after its removal.
+        let file = File::from_std(std::fs::File::create(&draft.path).map_err(Failure::from)?);
         let mut file = BufWriter::with_capacity(CHUNK, file);
         let mut stream = stream;
         while let Some(chunk) = stream.next().await {
@@ -218,6 +217,15 @@ impl Drop for Draft {
         if !self.kept {
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Removes a file; answers how many that were, because it may be gone already.
+fn remove(path: &Path) -> io::Result<usize> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(1),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
     }
 }
 

@@ -198,6 +198,15 @@ impl Queues {
         Ok(())
     }
 
+    /// Makes every message in flight visible at once, and answers how many: for a start of the host, when the
+    /// receivers of before are dead for certain and nobody needs to wait for the visibility timeout.
+    pub async fn return_in_flight(&self, queue: &str) -> Result<usize, SqsError> {
+        let name = queue.to_owned();
+        let returned = self.inner.db.write(move |tx| store::return_in_flight(tx, &name)).await?;
+        self.wake(queue);
+        Ok(returned)
+    }
+
     /// Counts of messages by state.
     pub async fn depth(&self, queue: &str) -> Result<Depth, SqsError> {
         let queue = queue.to_owned();

@@ -157,6 +157,13 @@ pub(crate) fn delete(conn: &Connection, queue: &str, handle: &str) -> Result<(),
     Ok(())
 }
 
+/// Makes every message in flight visible: for a start after which no receiver can be alive.
+pub(crate) fn return_in_flight(conn: &Connection, queue: &str) -> Result<usize, SqsError> {
+    let now = now_ms();
+    let sql = "UPDATE messages SET visible_ms = ?2 WHERE queue = ?1 AND visible_ms > ?2 AND receipt IS NOT NULL";
+    Ok(conn.execute(sql, params![queue, now])?)
+}
+
 /// Moves the end of invisibility to `seconds` from now; 0 makes the message visible at once.
 pub(crate) fn change_visibility(conn: &Connection, queue: &str, handle: &str, seconds: i64) -> Result<(), SqsError> {
     attributes(conn, queue)?;
