@@ -1,4 +1,7 @@
 //! The local host: the same template, hosted in one process.
 
 pub mod aws;
+pub mod banner;
+pub mod cli;
+pub mod host;
 pub mod template;

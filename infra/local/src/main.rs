@@ -1,2 +1,62 @@
-//! Entry point.
-fn main() {}
+//! `portcullis`: everything in one process; also the worker process it starts.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use portcullis_core::auth::password;
+use portcullis_core::telemetry;
+use portcullis_engines::worker;
+use portcullis_local::banner;
+use portcullis_local::cli::{Cli, Command, Serve};
+use portcullis_local::host::Host;
+
+fn main() -> ExitCode {
+    if worker::is_worker_invocation() {
+        return worker::main();
+    }
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Command::HashPassword) => hash_password(),
+        Some(Command::Serve(serve)) => run(serve),
+        None => run(cli.serve),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            let _ = writeln!(std::io::stderr(), "portcullis: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(serve: Serve) -> Result<(), String> {
+    let filter = std::env::var("PORTCULLIS_LOG").unwrap_or_else(|_| "info,s3s=warn,dynoxide=error".to_owned());
+    telemetry::start(&filter, false);
+    let options = serve.resolve()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let data_dir = options.data_dir.clone();
+        let host = Host::start(options).await.map_err(|e| e.to_string())?;
+        banner::print(&host, &data_dir, &mut std::io::stdout()).map_err(|e| e.to_string())?;
+        stop_signal().await.map_err(|e| e.to_string())?;
+        tracing::info!("stopping");
+        host.stop().await;
+        Ok(())
+    })
+}
+
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn hash_password() -> Result<(), String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|e| e.to_string())?;
+    let hash = password::hash(text.trim_end_matches(['\n', '\r']))?;
+    writeln!(std::io::stdout(), "{hash}").map_err(|e| e.to_string())
+}

@@ -144,13 +144,19 @@ pub struct AnalysisReport {
 }
 
 impl AnalysisReport {
-    /// Numbers (1-based positions) of the children, worst first, order of extraction among equals.
+    /// Numbers (1-based positions) of the children, worst first; among equals those in which an engine found
+    /// something itself (an archive shares the verdict of its worst child), then the order of extraction.
     pub fn worst_first(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (1..).take(self.children.len()).collect();
-        order.sort_by_key(|n| {
-            let severity = self.children.get(*n as usize - 1).map_or(0, |c| c.verdict.code.row().severity);
-            std::cmp::Reverse(severity)
-        });
-        order
+        worst_first(&self.children)
     }
+}
+
+/// The order of [`AnalysisReport::worst_first`].
+pub fn worst_first(children: &[FileReport]) -> Vec<u32> {
+    let mut order: Vec<u32> = (1..).take(children.len()).collect();
+    order.sort_by_cached_key(|number| {
+        let child = children.get(*number as usize - 1);
+        child.map(|child| (std::cmp::Reverse(child.verdict.code.row().severity), child.detected_by() == 0))
+    });
+    order
 }

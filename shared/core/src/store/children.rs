@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::{StoreError, objects::Objects, scans::Inline};
 use crate::domain::{
     id::DataId,
-    report::{AnalysisReport, FileReport},
+    report::{AnalysisReport, FileReport, worst_first},
     submission::Record,
 };
 
@@ -65,9 +65,9 @@ impl Children {
         }
         let id = &record.submission.id;
         if let Some(children) = &inline.children {
-            let mut listed: Vec<(u32, FileReport)> = (1..).zip(children.iter().cloned()).collect();
-            listed.sort_by_key(|(_, child)| std::cmp::Reverse(child.verdict.code.row().severity));
-            return Ok(Page { children: listed.into_iter().skip(first).take(size).collect() });
+            let page = worst_first(children).into_iter().skip(first).take(size);
+            let children = page.filter_map(|number| Some((number, children.get(place_in_all(number))?.clone()))).collect();
+            return Ok(Page { children });
         }
         let order: Vec<u32> = decode(&self.objects.document(&self.bucket, &order_key(id)).await?)?;
         let mut chunks: HashMap<usize, Vec<FileReport>> = HashMap::new();
@@ -91,7 +91,7 @@ impl Children {
             return Ok(None);
         }
         if let Some(children) = &inline.children {
-            return Ok(children.get(number as usize - 1).cloned());
+            return Ok(children.get(place_in_all(number)).cloned());
         }
         let chunk = self.chunk(&record.submission.id, chunk_of(number)).await?;
         Ok(chunk.into_iter().nth(place_of(number)))
@@ -104,6 +104,10 @@ impl Children {
 
 const fn chunk_of(number: u32) -> usize {
     (number.saturating_sub(1) / CHUNK) as usize
+}
+
+const fn place_in_all(number: u32) -> usize {
+    number.saturating_sub(1) as usize
 }
 
 const fn place_of(number: u32) -> usize {

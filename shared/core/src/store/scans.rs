@@ -115,7 +115,7 @@ impl Scans {
             .delete_item()
             .table_name(&self.table)
             .set_key(Some(key(pk(id), "META")))
-            .condition_expression("#state = :uploading AND attribute_not_exists(object)")
+            .condition_expression("#state = :uploading AND attribute_not_exists(object_ref)")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":uploading", s("uploading"))
             .send()
@@ -150,8 +150,8 @@ impl Scans {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let result = self
             .update(id)
-            .update_expression("SET #state = :processing, claim_token = :token, claim_until = :until, object = :object, started_at = if_not_exists(started_at, :now) ADD tries :one")
-            .condition_expression("attribute_exists(pk) AND #state <> :done AND claim_until < :now AND (attribute_not_exists(object) OR object = :object)")
+            .update_expression("SET #state = :processing, claim_token = :token, claim_until = :until, object_ref = :object, started_at = if_not_exists(started_at, :now) ADD tries :one")
+            .condition_expression("attribute_exists(pk) AND #state <> :done AND claim_until < :now AND (attribute_not_exists(object_ref) OR object_ref = :object)")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":processing", s("processing"))
             .expression_attribute_values(":done", s("done"))
@@ -356,7 +356,7 @@ fn record(item: &Item) -> Result<Record, StoreError> {
         Some("done") => State::Done,
         _ => return Err(StoreError::corrupt("read a submission", "attribute `state` is unknown")),
     };
-    Ok(Record { submission, state, attempts: tries(item), object: parsed(item, "object")?, started_at: number(item, "started_at"), outcome: parsed(item, "outcome")? })
+    Ok(Record { submission, state, attempts: tries(item), object: parsed(item, "object_ref")?, started_at: number(item, "started_at"), outcome: parsed(item, "outcome")? })
 }
 
 /// `Some(old item)` when a condition did not hold; the inner option is `None` when there is no item.

@@ -1,0 +1,102 @@
+//! The command line of `portcullis`: flags override the environment.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use portcullis_core::config::KEYS;
+use portcullis_core::domain::rule::Rule;
+
+use crate::host::{AdminOptions, HostOptions};
+
+/// Portcullis: a file gate that speaks the MetaDefender Core REST API.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without it, `serve`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start everything on this machine.
+    Serve(Serve),
+    /// Read a password from standard input and print its hash for the template's parameter `AdminPasswordHash`.
+    HashPassword,
+}
+
+/// How to serve.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Serve {
+    /// Port of the API; 0 takes a free one.
+    #[arg(long, env = "PORTCULLIS_PORT", default_value_t = 8008)]
+    pub port: u16,
+    /// Address of the API. Anyone who can reach it can talk to it: leave it on loopback unless you mean it.
+    #[arg(long, env = "PORTCULLIS_BIND", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub bind: IpAddr,
+    /// Port of the embedded S3, SQS and DynamoDB (loopback only); 0 takes a free one [default: the API's port + 1].
+    #[arg(long, env = "PORTCULLIS_AWS_PORT")]
+    pub aws_port: Option<u16>,
+    /// Folder of all state.
+    #[arg(long, env = "PORTCULLIS_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+    /// Name of the first administrator (also `MD_USER`) [default: admin].
+    #[arg(long)]
+    pub admin_user: Option<String>,
+    /// Password of the first administrator (also `MD_PWD`).
+    #[arg(long, env = "PORTCULLIS_ADMIN_PASSWORD", hide_env_values = true)]
+    pub admin_password: Option<String>,
+    /// API key of the first administrator (also `APIKEY`); made at the first start when absent.
+    #[arg(long, env = "PORTCULLIS_ADMIN_APIKEY", hide_env_values = true)]
+    pub admin_apikey: Option<String>,
+    /// JSON file with an array of rules to put in force.
+    #[arg(long, env = "PORTCULLIS_RULES")]
+    pub rules: Option<PathBuf>,
+    /// Folder with `yara/` and `hashes/` of one's own.
+    #[arg(long, env = "PORTCULLIS_DEFINITIONS")]
+    pub definitions: Option<PathBuf>,
+}
+
+impl Serve {
+    /// The resolved options.
+    ///
+    /// # Errors
+    /// One sentence: the rules can not be read, or this binary's own path is unknown.
+    pub fn resolve(self) -> Result<HostOptions, String> {
+        let core_name = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let rules = self.rules.as_deref().map(read_rules).transpose()?;
+        let aws_port = self.aws_port.unwrap_or(if self.port == 0 { 0 } else { self.port.saturating_add(1) });
+        Ok(HostOptions {
+            api: SocketAddr::new(self.bind, self.port),
+            aws: SocketAddr::from((Ipv4Addr::LOCALHOST, aws_port)),
+            data_dir: std::path::absolute(&self.data_dir).map_err(|e| format!("`{}`: {e}", self.data_dir.display()))?,
+            admin: AdminOptions {
+                name: self.admin_user.or_else(|| core_name("MD_USER")),
+                password: self.admin_password.or_else(|| core_name("MD_PWD")),
+                apikey: self.admin_apikey.or_else(|| core_name("APIKEY")),
+            },
+            rules,
+            definitions: self.definitions,
+            overrides: overrides(),
+            executable: std::env::current_exe().map_err(|e| format!("this binary's own path is unknown: {e}"))?,
+            test_hooks: std::env::var_os("PORTCULLIS_TEST_HOOKS").is_some(),
+        })
+    }
+}
+
+/// Environment keys of the functions, where they are set for this process: they override the template's.
+fn overrides() -> BTreeMap<String, String> {
+    KEYS.iter().filter_map(|key| Some((key.name.to_owned(), std::env::var(key.name).ok()?))).collect()
+}
+
+fn read_rules(path: &std::path::Path) -> Result<Vec<Rule>, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    let rules: Vec<Rule> = serde_json::from_str(&text).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    if rules.is_empty() { Err(format!("`{}` has no rule", path.display())) } else { Ok(rules) }
+}

@@ -1,0 +1,90 @@
+//! A folder with rules and lists, mirrored into the definitions bucket: edit a file, and a minute later
+//! workers use it, just as an upload to the bucket does when deployed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portcullis_core::error::chain;
+use tokio::sync::watch;
+
+use super::HostError;
+
+/// Time between looks at the folder.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// What is mirrored.
+const FOLDERS: [&str; 2] = ["yara", "hashes"];
+
+/// The mirror.
+pub(super) struct Mirror {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+    folder: PathBuf,
+    seen: BTreeMap<String, Vec<u8>>,
+}
+
+impl Mirror {
+    pub(super) fn new(client: aws_sdk_s3::Client, bucket: String, folder: PathBuf) -> Self {
+        Self { client, bucket, folder, seen: BTreeMap::new() }
+    }
+
+    /// Brings the bucket up to the folder, whatever it held.
+    pub(super) async fn once(&mut self) -> Result<(), HostError> {
+        let failed = |problem: String| HostError::Resource { name: self.bucket.clone(), problem };
+        let files = read(&self.folder).map_err(|source| HostError::Folder { path: self.folder.clone(), source })?;
+        let mut stale = Vec::new();
+        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|e| failed(chain(&e)))?;
+            stale.extend(page.contents.unwrap_or_default().into_iter().filter_map(|o| o.key).filter(|key| !files.contains_key(key)));
+        }
+        for key in stale {
+            self.client.delete_object().bucket(&self.bucket).key(key).send().await.map_err(|e| failed(chain(&e)))?;
+        }
+        for (key, content) in files.iter().filter(|(key, content)| self.seen.get(*key) != Some(content)) {
+            let put = self.client.put_object().bucket(&self.bucket).key(key).body(content.clone().into());
+            put.send().await.map_err(|e| failed(chain(&e)))?;
+        }
+        self.seen = files;
+        Ok(())
+    }
+
+    /// Looks again and again.
+    pub(super) async fn keep(mut self, mut stopping: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                _ = stopping.changed() => return,
+            }
+            match read(&self.folder) {
+                Ok(files) if files == self.seen => {}
+                Ok(_) => {
+                    if let Err(error) = self.once().await {
+                        tracing::error!(%error, "definitions can not be mirrored");
+                    }
+                }
+                Err(error) => tracing::error!(folder = %self.folder.display(), %error, "definitions can not be read"),
+            }
+        }
+    }
+}
+
+/// All files below `yara` and `hashes`, by their key.
+fn read(folder: &Path) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    let mut open: Vec<PathBuf> = FOLDERS.iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect();
+    if open.is_empty() && !folder.is_dir() {
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the folder does not exist"));
+    }
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if let Ok(relative) = path.strip_prefix(folder) {
+                files.insert(relative.to_string_lossy().into_owned(), std::fs::read(&path)?);
+            }
+        }
+    }
+    Ok(files)
+}
