@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use portcullis_core::domain::rule::Rule;
+use portcullis_core::domain::verdict::Code;
 use portcullis_engines::engine::yara::Yara;
 use portcullis_engines::{AnalysisReport, Definitions, Job, analyse};
 use yara_x::Scanner;
@@ -122,7 +123,10 @@ fn alarms(folders: &[String]) {
         if meta.is_dir() {
             stack.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
         } else if meta.is_file() && meta.len() < 200_000_000 {
-            let report = analyse(&definitions, &job(&path, scratch.path()));
+            let mut job = job(&path, scratch.path());
+            // Formats that are not opened yet are no false alarm.
+            job.rule.tolerate = vec![Code::UnsupportedFileType];
+            let report = analyse(&definitions, &job);
             (seen, bytes) = (seen + 1, bytes + meta.len());
             if report.root.verdict.code.is_blocked() {
                 blocked += 1;

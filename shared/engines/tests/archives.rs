@@ -341,3 +341,16 @@ fn the_empty_archive_is_clean() {
     assert_eq!(lines(&report), ["0 a.zip"]);
     assert!(report.root.is_archive);
 }
+
+#[test]
+fn containers_that_can_not_be_opened_are_not_clean() {
+    let gzip = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &[7; 50]].concat();
+    let seven: &[u8] = b"7z\xbc\xaf\x27\x1c\0\x04aaaaaaaaaaaaaaaaaaaaaaaa";
+    for (name, content) in [("a.gz", gzip.as_slice()), ("a.7z", seven)] {
+        let report = Case::new(name, content).run();
+        assert_eq!(report.root.verdict.code, Code::UnsupportedFileType, "{:?}", report.root);
+        let tolerated = Case::new(name, content).rule(|rule| rule.tolerate = vec![Code::UnsupportedFileType]).run();
+        assert_eq!(tolerated.root.verdict.code, Code::NoThreatDetected);
+        assert_eq!(lines(&Case::new("o.zip", &zip(&[(name, content)])).run())[0], "23 o.zip");
+    }
+}

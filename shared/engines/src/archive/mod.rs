@@ -74,6 +74,16 @@ pub(crate) trait Extractor: Sync {
 /// All extractors; the first that recognises a content opens it.
 const EXTRACTORS: &[&dyn Extractor] = &[&zip::Zip];
 
+/// Whether a content is an archive (or a disk image) by its type. Without an extractor, what is in it has not been looked at.
+pub(crate) fn is_container(file_type: &FileType) -> bool {
+    matches!(file_type.category.as_str(), "A" | "I")
+}
+
+/// What is said of a container without an extractor.
+pub(crate) fn unopened(file_type: &FileType) -> String {
+    format!("contents of this format can not be looked into: {}", file_type.description)
+}
+
 /// The extractor for a content, if it is an archive.
 pub(crate) fn extractor_for(content: &[u8], file_type: &FileType) -> Option<&'static dyn Extractor> {
     EXTRACTORS.iter().copied().find(|extractor| extractor.recognises(content, file_type))

@@ -5,7 +5,8 @@
 //!                   └─► unpack (one thread, depth first) ─► queue ─► scanners ─► verdicts, deepest first
 //! ```
 //! What always holds: a child that blocks blocks its archive, whatever the archive's own engines say;
-//! an allow-listed child allows only itself; every content that was seen has a report.
+//! an allow-listed child allows only itself; a container that nobody can open is not clean; every content
+//! that was seen has a report.
 
 mod node;
 mod queue;
@@ -69,7 +70,10 @@ fn run(definitions: &Definitions, job: &Job, content: &Arc<Content>, start: Inst
 
     let (file_type, filetype_ms) = scan::typed(bytes);
     let extractor = if limits.enabled { guarded(|| archive::extractor_for(bytes, &file_type)).flatten() } else { None };
-    let tree = Tree::new(job.name.clone(), size, file_type.clone(), filetype_ms);
+    let mut tree = Tree::new(job.name.clone(), size, file_type.clone(), filetype_ms);
+    if limits.enabled && extractor.is_none() && archive::is_container(&file_type) {
+        tree.found(0, Code::UnsupportedFileType, &archive::unopened(&file_type));
+    }
     let root = Task { index: 0, name: job.name.clone(), content: Arc::clone(content), file_type, deadline };
 
     let (mut tree, mut scanned) = if let Some(extractor) = extractor {

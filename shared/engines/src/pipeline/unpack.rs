@@ -123,6 +123,9 @@ impl Sink for Level<'_, '_> {
         let extractor = guarded(|| archive::extractor_for(bytes, &file_type)).flatten();
         let content = Arc::new(content);
         let task = Task { index, name: entry.name, content: Arc::clone(&content), file_type, deadline: unpacker.deadline };
+        if extractor.is_none() && archive::is_container(&task.file_type) {
+            unpacker.tree.found(index, Code::UnsupportedFileType, &archive::unopened(&task.file_type));
+        }
         unpacker.queue.put(task);
         if let Some(extractor) = extractor {
             unpacker.open(extractor, index, content.as_ref().as_ref());

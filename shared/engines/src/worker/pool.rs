@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Time a worker has to load its definitions (a large rule set compiles in about 12 s).
 const START: Duration = Duration::from_mins(2);
 /// Variables of the parent's environment that a worker gets; credentials are not among them.
-const ENVIRONMENT: &[&str] = &["PATH", "TZ", "LANG", "TMPDIR", "RUST_BACKTRACE", "LD_LIBRARY_PATH"];
+const ENVIRONMENT: &[&str] = &["PATH", "TZ", "LANG", "TMPDIR", "LD_LIBRARY_PATH"];
 
 /// How workers are started.
 #[derive(Clone, Debug)]
@@ -175,6 +175,7 @@ impl WorkerPool {
             command.env(hooks::ENV, "1");
         }
         let start_failed = |error: io::Error| WorkerDeath::of(format!("`{}` could not be started: {error}", config.executable.display()));
+        tokio::fs::create_dir_all(&config.scratch_dir).await.map_err(start_failed)?;
         let mut process = command.spawn().map_err(start_failed)?;
         let (Some(to), Some(from)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(WorkerDeath::of("its standard input and output could not be taken"));
@@ -187,7 +188,11 @@ impl WorkerPool {
         };
         match timeout(START, worker.ask(&setup)).await {
             Ok(Ok(Response::Ready(status))) => {
-                *self.shared.status.lock().unwrap_or_else(PoisonError::into_inner) = Some((generation, status));
+                let mut known = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
+                if known.as_ref().is_none_or(|(of, _)| *of <= generation) {
+                    *known = Some((generation, status));
+                }
+                drop(known);
                 Ok(worker)
             }
             Ok(Ok(Response::Report(_))) => Err(WorkerDeath::of("it answered out of turn")),
