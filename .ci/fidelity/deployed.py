@@ -2,18 +2,13 @@
 
     deployed.py <endpoint> <stack> <administrator's key>
 
-Two things differ from AWS here, both about MiniStack or time, none about the functions:
-- MiniStack 1.5.33 keeps a number that came through a template parameter as text, and its event source poller fails on
-  a concurrency that is text: it is set again as a number.
-- Queues hide a received message for half an hour; five receives (the way to the dead-letter queue) would outlast any
-  test run. The visibility timeout is shortened.
+One thing is set again: MiniStack 1.5.33 keeps a number that came through a template parameter as text, and its event
+source poller fails on a concurrency that is text.
 """
 
 import sys
 
 import boto3
-
-VISIBILITY_SECONDS = 10
 
 
 def main():
@@ -38,10 +33,6 @@ def main():
             functions.update_event_source_mapping(
                 UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(scaling["MaximumConcurrency"])}
             )
-
-    queues = client("sqs")
-    for name in ("ScanQueueUrl", "NotifyQueueUrl"):
-        queues.set_queue_attributes(QueueUrl=outputs[name], Attributes={"VisibilityTimeout": str(VISIBILITY_SECONDS)})
 
     for name, value in {
         "PORTCULLIS_E2E_URL": f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/$default",
