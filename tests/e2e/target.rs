@@ -1,0 +1,155 @@
+//! What is tested: a host started here once, or a deployment named by the environment. Both get the same
+//! rules and definitions before the first file.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use portcullis_core::aws::Clients;
+use portcullis_core::rules;
+use portcullis_core::store::queue::Queue;
+use portcullis_core::store::settings::Settings;
+use portcullis_local::host::{AdminOptions, Host, HostOptions};
+use serde_json::{Value, json};
+
+use crate::support::client::Client;
+
+pub const PASSWORD: &str = "e2e password";
+/// A YARA rule of the operator without severity: it blocks as `Yara Rule Matched`.
+pub const YARA_MARK: &str = "portcullis-e2e-mark-of-the-operator";
+/// A content that is on the block list.
+pub const BLOCKED_CONTENT: &[u8] = b"portcullis e2e: this content is on the block list\n";
+/// A content that is on the allow list although it has the operator's mark in it.
+pub const ALLOWED_CONTENT: &[u8] = b"portcullis e2e: allowed although it has portcullis-e2e-mark-of-the-operator in it\n";
+
+pub struct Target {
+    pub url: String,
+    pub apikey: String,
+    /// Whether the host is one of ours in this process: it sees the client's own connection.
+    pub local: bool,
+    pub table: String,
+    pub inbox: String,
+    pub scan_queue: String,
+    pub dead_letters: String,
+    pub aws: (String, String, String),
+}
+
+impl Target {
+    pub fn get() -> &'static Self {
+        static TARGET: OnceLock<Target> = OnceLock::new();
+        TARGET.get_or_init(|| {
+            // A thread of its own: tests come with runtimes that end with them, the host must not.
+            std::thread::spawn(start).join().expect("the target starts")
+        })
+    }
+
+    /// A client with the administrator's key.
+    pub fn client() -> Client {
+        let target = Self::get();
+        Client::new(&target.url, Some(&target.apikey))
+    }
+
+    /// SDK clients of the embedded services (or those of the deployment).
+    pub fn clients(&self) -> Clients {
+        Clients::for_endpoint(&self.aws.0, "us-east-1", &self.aws.1, &self.aws.2)
+    }
+
+    pub fn queue(&self, url: &str) -> Queue {
+        Queue::new(self.clients().sqs().clone(), url)
+    }
+}
+
+fn rules() -> Value {
+    json!([
+        { "name": "File process" },
+        { "name": "Open", "anonymous": true },
+        { "name": "Tiny", "max_file_size": 1000 },
+        { "name": "Desk", "roles": ["help_desk"] },
+        { "name": "Agent", "user_agents": ["e2e-agent"] },
+        { "name": "Small archives", "extraction": { "max_entries": 3, "max_depth": 2, "max_total_bytes": 1_000_000, "max_ratio": 200 } },
+        { "name": "Tolerant", "tolerate": [17, 12] },
+        { "name": "Inbox strict", "buckets": ["portcullis-inbox-bucket/strict/"], "max_file_size": 100 },
+    ])
+}
+
+async fn prepare(clients: &Clients, table: &str, definitions_bucket: &str, inbox: &str) {
+    let mut rules: Value = rules();
+    rules[7]["buckets"] = json!([format!("{inbox}/strict/")]);
+    Settings::new(clients.dynamodb().clone(), table).put(rules::SETTING, &rules).await.unwrap();
+    let rule = format!("rule e2e_operator_mark {{ meta: description = \"mark of the operator\" strings: $a = \"{YARA_MARK}\" condition: $a }}");
+    let files = [
+        ("yara/e2e.yar", rule),
+        ("yara/broken.yar", "rule broken { condition: no_such_thing }".to_owned()),
+        ("hashes/block.txt", format!("# e2e\n{},Blocked by e2e\n", sha256(BLOCKED_CONTENT))),
+        ("hashes/allow.txt", format!("{}\n", sha256(ALLOWED_CONTENT))),
+    ];
+    for (key, content) in files {
+        clients.s3().put_object().bucket(definitions_bucket).key(key).body(content.into_bytes().into()).send().await.unwrap();
+    }
+}
+
+pub fn sha256(content: &[u8]) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(content))
+}
+
+fn start() -> Target {
+    let runtime = Box::leak(Box::new(tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()));
+    match std::env::var("PORTCULLIS_E2E_URL") {
+        Ok(url) => runtime.block_on(deployed(url)),
+        Err(_) => runtime.block_on(local()),
+    }
+}
+
+async fn deployed(url: String) -> Target {
+    let named = |name: &str| std::env::var(format!("PORTCULLIS_E2E_{name}")).unwrap_or_else(|_| panic!("PORTCULLIS_E2E_{name} is not set"));
+    let target = Target {
+        url,
+        apikey: named("APIKEY"),
+        local: false,
+        table: named("TABLE"),
+        inbox: named("INBOX_BUCKET"),
+        scan_queue: named("SCAN_QUEUE_URL"),
+        dead_letters: named("SCAN_DEAD_LETTER_QUEUE_URL"),
+        aws: (named("AWS_ENDPOINT"), "test".into(), "test".into()),
+    };
+    prepare(&target.clients(), &target.table, &named("DEFINITIONS_BUCKET"), &target.inbox).await;
+    target
+}
+
+async fn local() -> Target {
+    let data_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e");
+    let _ = std::fs::remove_dir_all(&data_dir);
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let apikey = "e2e-administrator-key-0123456789abcdef".to_owned();
+    let host = Host::start(HostOptions {
+        api: any,
+        aws: any,
+        data_dir,
+        admin: AdminOptions { name: None, password: Some(PASSWORD.into()), apikey: Some(apikey.clone()) },
+        rules: None,
+        definitions: None,
+        overrides: BTreeMap::new(),
+        executable: env!("CARGO_BIN_EXE_portcullis").into(),
+        test_hooks: false,
+    })
+    .await
+    .unwrap();
+    let (topology, access) = (&host.topology, &host.access);
+    let bucket = |id: &str| topology.bucket(id).unwrap().name.clone();
+    let queue = |id: &str| format!("{}/000000000000/{}", access.endpoint, topology.queue(id).unwrap().name);
+    let target = Target {
+        url: format!("http://{}", host.addr),
+        apikey,
+        local: true,
+        table: topology.table("DataTable").unwrap().name.clone(),
+        inbox: bucket("InboxBucket"),
+        scan_queue: queue("ScanQueue"),
+        dead_letters: queue("ScanDeadLetterQueue"),
+        aws: (access.endpoint.clone(), access.access_key.clone(), access.secret_key.clone()),
+    };
+    prepare(&target.clients(), &target.table, &bucket("DefinitionsBucket"), &target.inbox).await;
+    Box::leak(Box::new(host));
+    target
+}

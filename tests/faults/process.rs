@@ -1,0 +1,46 @@
+//! A `portcullis` process that can be killed and started again on the same state.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::support::client::Client;
+
+pub const KEY: &str = "faults-administrator-key-0123456789";
+
+pub struct Process {
+    child: Child,
+    pub client: Client,
+}
+
+impl Process {
+    /// Starts on `data_dir` and waits until it answers.
+    pub fn start(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["--port", "0", "--admin-apikey", KEY, "--data-dir"]).arg(data_dir);
+        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = lines.by_ref().map(Result::unwrap).find_map(|line| {
+            let rest = line.strip_prefix("Portcullis listens on ")?;
+            rest.split_whitespace().next().map(str::to_owned)
+        });
+        let client = Client::new(url.expect("it says where it listens"), Some(KEY));
+        // The pipe must be read, or a full one would stop the process.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, client }
+    }
+
+    /// As `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
