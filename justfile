@@ -30,7 +30,7 @@ deny:
 
 # Write the routes of infra/api.yaml from the route table
 routes:
-    BLESS=1 cargo test --locked -p portcullis-local --test template routes_in_the_file
+    BLESS=1 cargo test --locked --workspace --test template routes_in_the_file
 
 # The template on stand-ins for AWS: lint, build, deploy, end-to-end suite, DynamoDB Local, runtime emulator
 fidelity *lanes:

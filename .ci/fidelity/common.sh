@@ -1,6 +1,7 @@
 # Shared by the fidelity lanes. Sourced, not run.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# Cargo always gets `--workspace`: with `-p` it would resolve other features, and compile the SDKs once more.
 source .ci/lib.sh
 
 # No request of these lanes may reach AWS: the credentials are nobody's.
