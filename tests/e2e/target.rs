@@ -60,7 +60,7 @@ impl Target {
     }
 }
 
-fn rules() -> Value {
+fn rules(inbox: &str) -> Value {
     json!([
         { "name": "File process" },
         { "name": "Open", "anonymous": true },
@@ -69,24 +69,19 @@ fn rules() -> Value {
         { "name": "Agent", "user_agents": ["e2e-agent"] },
         { "name": "Small archives", "extraction": { "max_entries": 3, "max_depth": 2, "max_total_bytes": 1_000_000, "max_ratio": 200 } },
         { "name": "Tolerant", "tolerate": [17, 12] },
-        { "name": "Inbox strict", "buckets": ["portcullis-inbox-bucket/strict/"], "max_file_size": 100 },
+        { "name": "Inbox strict", "buckets": [format!("{inbox}/strict/")], "max_file_size": 100 },
     ])
 }
 
-async fn prepare(clients: &Clients, table: &str, definitions_bucket: &str, inbox: &str) {
-    let mut rules: Value = rules();
-    rules[7]["buckets"] = json!([format!("{inbox}/strict/")]);
-    Settings::new(clients.dynamodb().clone(), table).put(rules::SETTING, &rules).await.unwrap();
+/// The suite's definitions: a rule, a rule that does not compile, and two lists.
+fn definitions() -> [(&'static str, String); 4] {
     let rule = format!("rule e2e_operator_mark {{ meta: description = \"mark of the operator\" strings: $a = \"{YARA_MARK}\" condition: $a }}");
-    let files = [
+    [
         ("yara/e2e.yar", rule),
         ("yara/broken.yar", "rule broken { condition: no_such_thing }".to_owned()),
         ("hashes/block.txt", format!("# e2e\n{},Blocked by e2e\n", sha256(BLOCKED_CONTENT))),
         ("hashes/allow.txt", format!("{}\n", sha256(ALLOWED_CONTENT))),
-    ];
-    for (key, content) in files {
-        clients.s3().put_object().bucket(definitions_bucket).key(key).body(content.into_bytes().into()).send().await.unwrap();
-    }
+    ]
 }
 
 pub fn sha256(content: &[u8]) -> String {
@@ -114,13 +109,24 @@ async fn deployed(url: String) -> Target {
         dead_letters: named("SCAN_DEAD_LETTER_QUEUE_URL"),
         aws: (named("AWS_ENDPOINT"), "test".into(), "test".into()),
     };
-    prepare(&target.clients(), &target.table, &named("DEFINITIONS_BUCKET"), &target.inbox).await;
+    let clients = target.clients();
+    Settings::new(clients.dynamodb().clone(), &target.table).put(rules::SETTING, &rules(&target.inbox)).await.unwrap();
+    for (key, content) in definitions() {
+        clients.s3().put_object().bucket(named("DEFINITIONS_BUCKET")).key(key).body(content.into_bytes().into()).send().await.unwrap();
+    }
     target
 }
 
 async fn local() -> Target {
     let data_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e");
     let _ = std::fs::remove_dir_all(&data_dir);
+    // As an operator gives them: a folder and a file, in force before the first upload.
+    let folder = data_dir.join("definitions");
+    for (name, content) in definitions() {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let apikey = "e2e-administrator-key-0123456789abcdef".to_owned();
     let host = Host::start(HostOptions {
@@ -128,8 +134,8 @@ async fn local() -> Target {
         aws: any,
         data_dir,
         admin: AdminOptions { name: None, password: Some(PASSWORD.into()), apikey: Some(apikey.clone()) },
-        rules: None,
-        definitions: None,
+        rules: Some(serde_json::from_value(rules("portcullis-inbox-bucket")).unwrap()),
+        definitions: Some(folder),
         overrides: BTreeMap::new(),
         executable: env!("CARGO_BIN_EXE_portcullis").into(),
         test_hooks: false,
@@ -149,7 +155,6 @@ async fn local() -> Target {
         dead_letters: queue("ScanDeadLetterQueue"),
         aws: (access.endpoint.clone(), access.access_key.clone(), access.secret_key.clone()),
     };
-    prepare(&target.clients(), &target.table, &bucket("DefinitionsBucket"), &target.inbox).await;
     Box::leak(Box::new(host));
     target
 }

@@ -128,9 +128,14 @@ pub struct FileReport {
 }
 
 impl FileReport {
-    /// Engines that found a threat (infected, suspicious or unwanted).
+    /// Rows of engines that found a threat (infected, suspicious or unwanted), in the content or in what came out of it.
+    pub fn detections(&self) -> impl Iterator<Item = &EngineReport> {
+        self.engines.iter().filter(|e| matches!(e.code, Code::Infected | Code::Suspicious | Code::PotentiallyUnwanted))
+    }
+
+    /// Number of engines that found a threat.
     pub fn detected_by(&self) -> usize {
-        self.engines.iter().filter(|e| matches!(e.code, Code::Infected | Code::Suspicious | Code::PotentiallyUnwanted)).count()
+        self.detections().count()
     }
 }
 
@@ -144,8 +149,8 @@ pub struct AnalysisReport {
 }
 
 impl AnalysisReport {
-    /// Numbers (1-based positions) of the children, worst first; among equals those in which an engine found
-    /// something itself (an archive shares the verdict of its worst child), then the order of extraction.
+    /// Numbers (1-based positions) of the children, worst first; among equals archives come last (they share the
+    /// verdict of their worst child), then the order of extraction.
     pub fn worst_first(&self) -> Vec<u32> {
         worst_first(&self.children)
     }
@@ -156,7 +161,7 @@ pub fn worst_first(children: &[FileReport]) -> Vec<u32> {
     let mut order: Vec<u32> = (1..).take(children.len()).collect();
     order.sort_by_cached_key(|number| {
         let child = children.get(*number as usize - 1);
-        child.map(|child| (std::cmp::Reverse(child.verdict.code.row().severity), child.detected_by() == 0))
+        child.map(|child| (std::cmp::Reverse(child.verdict.code.row().severity), child.is_archive))
     });
     order
 }

@@ -1,15 +1,19 @@
 //! The newest result of a content, by any of its four digests. The access patterns stand in [`super`].
 
+use std::collections::HashSet;
+
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 
 use super::StoreError;
-use super::attributes::{is_expired, key, n, s, text};
+use super::attributes::{Item, is_expired, key, n, s, text};
 use crate::clock::now_ms;
 use crate::domain::id::DataId;
 use crate::domain::report::Digests;
 
 /// Rounds in which items that DynamoDB did not take are sent again.
 const ROUNDS: u32 = 6;
+/// Files whose entries are written side by side.
+const PARALLEL: usize = 8;
 
 /// The hash index.
 #[derive(Clone, Debug)]
@@ -24,27 +28,52 @@ impl Hashes {
         Self { client, table: table.into() }
     }
 
-    /// Makes `id` the newest result of each content, under any rule and under `rule`. `expires_at` in ms.
+    /// Makes `id` the newest result of each content, under any rule and under `rule`, unless a newer one is known:
+    /// a message that is delivered again must not bring an old result back. `expires_at` (ms) tells which is newer.
     pub async fn record(&self, files: &[(DataId, Digests)], rule: &str, expires_at: i64) -> Result<(), StoreError> {
-        let mut requests = Vec::new();
-        for (id, digests) in files {
-            for sk in ["ANY".to_owned(), rule_key(rule)] {
-                requests.push(put(&digests.sha256, sk, "data_id", id.as_str(), expires_at)?);
-            }
-            for alias in [&digests.md5, &digests.sha1, &digests.sha512] {
-                requests.push(put(alias, "ALIAS".into(), "sha256", &digests.sha256, expires_at)?);
+        // The same content twice in one archive has one entry: the first (worst) stays.
+        let mut contents = HashSet::new();
+        let files: Vec<_> = files.iter().filter(|(_, digests)| contents.insert(digests.sha256.as_str())).collect();
+        let mut aliases = Vec::new();
+        let mut named = HashSet::new();
+        for files in files.chunks(PARALLEL) {
+            let newest = files.iter().map(|(id, digests)| async move {
+                let any = self.put_newest(&digests.sha256, "ANY".into(), id, expires_at);
+                let of_rule = self.put_newest(&digests.sha256, rule_key(rule), id, expires_at);
+                Ok::<_, StoreError>(futures::future::try_join(any, of_rule).await?.0)
+            });
+            let newest = futures::future::try_join_all(newest).await?;
+            for ((_, digests), _) in files.iter().zip(newest).filter(|(_, newest)| *newest) {
+                for alias in [&digests.md5, &digests.sha1, &digests.sha512] {
+                    // Contents made to share an MD5 exist, and a batch must not name a key twice.
+                    if named.insert(alias.as_str()) {
+                        aliases.push(alias_of(alias, &digests.sha256, expires_at)?);
+                    }
+                }
             }
         }
-        // The same content twice in one archive gives the same keys, and a batch must not name a key twice: the first (worst) stays.
-        let mut seen = std::collections::HashSet::new();
-        requests.retain(|request| {
-            let item = request.put_request().map(PutRequest::item);
-            seen.insert(item.and_then(|item| Some((text(item, "pk")?, text(item, "sk")?))))
-        });
-        for batch in requests.chunks(25) {
+        for batch in aliases.chunks(25) {
             self.write(batch.to_vec()).await?;
         }
         Ok(())
+    }
+
+    /// Whether the entry was written: not when a newer one is there.
+    async fn put_newest(&self, sha256: &str, sk: String, id: &DataId, expires_at: i64) -> Result<bool, StoreError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(entry(sha256, sk, "data_id", id.as_str(), expires_at)))
+            .condition_expression("attribute_not_exists(pk) OR expires_at <= :expires")
+            .expression_attribute_values(":expires", n(expires_at / 1000))
+            .send()
+            .await;
+        match result.map_err(|e| StoreError::from_sdk("write the hash index", e)) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn write(&self, mut batch: Vec<WriteRequest>) -> Result<(), StoreError> {
@@ -97,10 +126,15 @@ fn rule_key(rule: &str) -> String {
     format!("RULE#{rule}")
 }
 
-fn put(digest: &str, sk: String, attribute: &str, value: &str, expires_at: i64) -> Result<WriteRequest, StoreError> {
+fn entry(digest: &str, sk: String, attribute: &str, value: &str, expires_at: i64) -> Item {
     let mut item = key(format!("HASH#{digest}"), sk);
     item.insert(attribute.to_owned(), s(value));
     item.insert("expires_at".into(), n(expires_at / 1000));
+    item
+}
+
+fn alias_of(digest: &str, sha256: &str, expires_at: i64) -> Result<WriteRequest, StoreError> {
+    let item = entry(digest, "ALIAS".into(), "sha256", sha256, expires_at);
     let request = PutRequest::builder().set_item(Some(item)).build().map_err(|e| StoreError::corrupt("write the hash index", e))?;
     Ok(WriteRequest::builder().put_request(request).build())
 }

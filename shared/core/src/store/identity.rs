@@ -1,10 +1,11 @@
 //! Users, static API keys and sessions. Keys are stored only as SHA-256 digests, passwords only as argon2id.
 
-use aws_sdk_dynamodb::types::{KeysAndAttributes, Put, TransactWriteItem};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::StoreError;
+use super::{StoreError, is_transient};
 use super::attributes::{Item, is_expired, json, key, n, number, parsed, text};
 use crate::clock::now_ms;
 
@@ -164,37 +165,33 @@ impl Identity {
             entry.insert("user_id".into(), n(user.id));
             writes.push(entry);
         }
-        let mut transaction = self.client.transact_write_items();
-        for item in writes {
-            let put = Put::builder()
-                .table_name(&self.table)
-                .set_item(Some(item))
-                .condition_expression("attribute_not_exists(pk)")
-                .build()
-                .map_err(|e| StoreError::corrupt("create a user", e))?;
-            transaction = transaction.transact_items(TransactWriteItem::builder().put(put).build());
-        }
-        transaction.send().await.map_err(|error| {
-            if error.as_service_error().is_some_and(|e| e.is_transaction_canceled_exception() && is_condition_failure(e)) {
-                StoreError::Conflict { what: "create a user" }
-            } else {
-                StoreError::from_sdk("create a user", error)
-            }
-        })?;
-        Ok(())
+        let writes = writes.into_iter().map(|item| {
+            let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)").build();
+            put.map(|put| TransactWriteItem::builder().put(put).build()).map_err(|e| StoreError::corrupt("create a user", e))
+        });
+        self.transact("create a user", writes.collect::<Result<_, _>>()?).await
     }
 
-    /// Gives a user a new static key and takes the old one away.
+    /// Gives a user a new static key and takes the old one away, or does nothing: a key to be replaced must not stay good.
+    ///
+    /// # Errors
+    /// `Conflict` when the key is another user's, or the user is gone.
     pub async fn replace_key(&self, user: &User, digest: &str) -> Result<(), StoreError> {
+        const WHAT: &str = "replace a key";
+        let corrupt = |e| StoreError::corrupt(WHAT, e);
         let mut entry = apikey_key(digest);
         entry.insert("user_id".into(), n(user.id));
-        self.put(entry, "write a key").await?;
-        let changed = User { apikey_sha256: Some(digest.to_owned()), ..user.clone() };
-        self.put_user(&changed).await?;
+        let mut item = key(format!("USER#{}", user.id), "USER");
+        item.insert("user".into(), json(&User { apikey_sha256: Some(digest.to_owned()), ..user.clone() })?);
+        let put = |item, condition| Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression(condition);
+        let entry = put(entry, "attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", n(user.id)).build().map_err(corrupt)?;
+        let item = put(item, "attribute_exists(pk)").build().map_err(corrupt)?;
+        let mut writes = vec![TransactWriteItem::builder().put(entry).build(), TransactWriteItem::builder().put(item).build()];
         if let Some(old) = user.apikey_sha256.as_deref().filter(|old| *old != digest) {
-            self.delete(apikey_key(old), "remove a key").await?;
+            let delete = Delete::builder().table_name(&self.table).set_key(Some(apikey_key(old))).build().map_err(corrupt)?;
+            writes.push(TransactWriteItem::builder().delete(delete).build());
         }
-        Ok(())
+        self.transact(WHAT, writes).await
     }
 
     /// Overwrites a user (not its name or key).
@@ -251,6 +248,23 @@ impl Identity {
         Ok(output.item)
     }
 
+    async fn transact(&self, what: &'static str, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
+        let result = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;
+        result.map(|_| ()).map_err(|error| match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                let codes = || canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+                if codes().any(|code| code == "ConditionalCheckFailed") {
+                    StoreError::Conflict { what }
+                } else if codes().any(is_transient) {
+                    StoreError::Retry { what, source: error.into() }
+                } else {
+                    StoreError::from_sdk(what, error)
+                }
+            }
+            _ => StoreError::from_sdk(what, error),
+        })
+    }
+
     async fn put(&self, item: Item, what: &'static str) -> Result<(), StoreError> {
         self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(|e| StoreError::from_sdk(what, e))?;
         Ok(())
@@ -259,14 +273,6 @@ impl Identity {
     async fn delete(&self, key: Item, what: &'static str) -> Result<(), StoreError> {
         self.client.delete_item().table_name(&self.table).set_key(Some(key)).send().await.map_err(|e| StoreError::from_sdk(what, e))?;
         Ok(())
-    }
-}
-
-fn is_condition_failure(error: &aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError) -> bool {
-    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError as E;
-    match error {
-        E::TransactionCanceledException(canceled) => canceled.cancellation_reasons().iter().any(|r| r.code() == Some("ConditionalCheckFailed")),
-        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tree of contents of one submission, and the verdicts on it, deepest first.
 
-use portcullis_core::domain::report::{AnalysisReport, Digests, FileReport, FileType, Timing};
+use portcullis_core::domain::report::{AnalysisReport, Digests, EngineReport, FileReport, FileType, Timing};
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::{Code, Verdict};
 
@@ -137,6 +137,17 @@ impl Tree {
         node.codes.extend(scanned.codes);
     }
 
+    /// An engine that found something in a child found it in the archive: clients judge a file by its own rows.
+    fn detected(&mut self, index: usize, detections: Vec<EngineReport>) {
+        let Some(node) = self.nodes.get_mut(index) else { return };
+        for detection in detections {
+            let row = node.report.engines.iter_mut().find(|row| row.name == detection.name && row.code == Code::NoThreatDetected);
+            if let Some(row) = row {
+                (row.code, row.threat) = (detection.code, detection.threat);
+            }
+        }
+    }
+
     /// Decides on every content, children before their archives.
     pub(super) fn decide(mut self, rule: &Rule) -> AnalysisReport {
         for index in (0..self.nodes.len()).rev() {
@@ -158,7 +169,9 @@ impl Tree {
             {
                 let name = crate::names::file_name(&node.report.name);
                 let why = if detail.is_empty() { format!("`{name}`: {}", code.text()) } else { format!("`{name}`: {detail}") };
+                let detections: Vec<EngineReport> = node.report.detections().cloned().collect();
                 self.found(parent, upwards, &why);
+                self.detected(parent, detections);
             }
         }
         let mut nodes = self.nodes.into_iter().map(|node| node.report);
