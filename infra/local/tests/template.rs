@@ -195,6 +195,16 @@ fn template_and_code_have_the_same_defaults() {
     }
 }
 
+/// `cargo lambda build`, which `sam build` calls, adds `panic = "abort"` to a release profile that does not say how to
+/// panic. Every parser call is caught: that needs unwinding.
+#[test]
+fn released_functions_unwind() {
+    let manifest = std::fs::read_to_string(repository().join("Cargo.toml")).unwrap();
+    let (_, profile) = manifest.split_once("\n[profile.release]\n").unwrap();
+    let profile = profile.split("\n[").next().unwrap();
+    assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
+}
+
 #[test]
 fn workers_and_their_scratch_fit_into_the_scan_function() {
     let topology = topology();
