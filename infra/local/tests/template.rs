@@ -257,8 +257,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dynamodb: GetItem PutItem Query UpdateItem on DataTableArn",
             "dynamodb: Query on DataTableArn/index/pending",
-            "s3: GetObject on UploadBucketArn/*",
-            "s3: ListBucket on UploadBucketArn",
+            "s3: GetObject on InboxBucketArn/* UploadBucketArn/*",
+            "s3: ListBucket on InboxBucketArn UploadBucketArn",
             "sqs: SendMessage on NotifyQueueArn ScanQueueArn",
         ],
     ),
@@ -319,10 +319,15 @@ fn no_permission_is_a_wildcard() {
 #[test]
 fn watched_buckets_of_the_operator_get_the_permissions_of_our_own() {
     let access = file("infra/access.yaml");
-    let watched = &statements(&access["Resources"]["WatchedBucketsPolicy"]["Properties"]["PolicyDocument"])[0]["Action"];
-    let role = statements(&access["Resources"]["ScanRole"]["Properties"]["Policies"][0]["PolicyDocument"]);
-    let own = role.into_iter().find(|statement| statement["Sid"] == "Files").unwrap();
-    assert_eq!(watched, &own["Action"]);
+    let allowed = |policy: &Value, sid: &str| statements(policy).into_iter().find(|statement| statement["Sid"] == sid).unwrap()["Action"].clone();
+    for (role, policy) in [("ScanRole", "WatchedBucketsPolicy"), ("SweepRole", "WatchedBucketsSweepPolicy")] {
+        let watched = &access["Resources"][policy]["Properties"];
+        assert_eq!(watched["Roles"], json!([{"Ref": role}]));
+        let own = &access["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"];
+        for sid in ["Files", "FileNames"] {
+            assert_eq!(allowed(&watched["PolicyDocument"], sid), allowed(own, sid), "{role} {sid}");
+        }
+    }
 }
 
 // --- API
