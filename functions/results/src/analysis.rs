@@ -38,12 +38,11 @@ impl Results {
             return not_found();
         }
         caller.may_read(record.submission.owner.as_ref())?;
-        let answer = match (&child, &record.outcome) {
-            (Some(child), Some(outcome)) => result::of_child(&record, outcome, id, child),
-            _ => {
-                let listing = self.listing(&record, &inline, window).await?;
-                result::of_record(&record, listing)
-            }
+        let answer = if let (Some(child), Some(outcome)) = (&child, &record.outcome) {
+            result::of_child(&record, outcome, id, child)
+        } else {
+            let listing = self.listing(&record, &inline, window).await?;
+            result::of_record(&record, listing)
         };
         Ok(Json(answer).into_response())
     }

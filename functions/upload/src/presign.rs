@@ -43,13 +43,11 @@ impl Signing {
 
     /// Where the form is sent: the bucket's own host at AWS, a path elsewhere.
     fn url(&self, bucket: &str) -> String {
-        match &self.endpoint {
-            Some(endpoint) => format!("{endpoint}/{bucket}"),
-            None => {
-                let suffix = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-                format!("https://{bucket}.s3.{}.{suffix}/", self.region)
-            }
+        if let Some(endpoint) = &self.endpoint {
+            return format!("{endpoint}/{bucket}");
         }
+        let suffix = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        format!("https://{bucket}.s3.{}.{suffix}/", self.region)
     }
 
     /// The form fields for one upload of `1..=max_size` bytes to exactly `key`.

@@ -176,7 +176,7 @@ impl Host {
             mirror.once().await?;
             tasks.spawn(mirror.keep(stopping.clone()));
         }
-        sources::start(&mut tasks, &topology, &functions, &emulator.queues(), &stopping).await?;
+        sources::start(&mut tasks, &topology, &functions, &emulator.queues(), &stopping)?;
         let router = gateway::router(&topology, &functions)?;
         tasks.spawn(gateway::serve(listener, router, stopping));
         Ok(Self { addr, access, topology, admin, stop, tasks, emulator })

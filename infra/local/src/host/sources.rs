@@ -22,7 +22,7 @@ const WAIT: Duration = Duration::from_secs(20);
 const MOST: u32 = 10;
 
 /// Starts all event sources.
-pub(super) async fn start(
+pub(super) fn start(
     tasks: &mut JoinSet<()>,
     topology: &Topology,
     functions: &Arc<Functions>,

@@ -49,6 +49,7 @@ impl DataId {
     }
 
     /// The id of child `number` (from 1) of the archive with this id; `number` 0 is the archive itself.
+    #[must_use]
     pub fn child(&self, number: u32) -> Self {
         Self(format!("{}{:08x}", self.group(), self.number().wrapping_add(number)))
     }

@@ -171,15 +171,15 @@ impl Scans {
                 Ok(Claim::Won(Box::new(Claimed { record: record(&item)?, token, passwords })))
             }
             Err(error) => match condition_failure(&error) {
-                Some(None) => Ok(Claim::Missing),
-                Some(Some(item)) => {
-                    let old = record(item)?;
+                Some(item) if item.is_empty() => Ok(Claim::Missing),
+                Some(item) => {
+                    let old = record(&item)?;
                     if old.object.as_ref().is_some_and(|pinned| pinned != object) {
                         Ok(Claim::OtherObject)
                     } else if old.state == State::Done {
                         Ok(Claim::Done(Box::new(old)))
                     } else {
-                        Ok(Claim::Held { until: number(item, "claim_until").unwrap_or_default() })
+                        Ok(Claim::Held { until: number(&item, "claim_until").unwrap_or_default() })
                     }
                 }
                 None => Err(StoreError::from_sdk("claim a submission", error)),
@@ -359,10 +359,10 @@ fn record(item: &Item) -> Result<Record, StoreError> {
     Ok(Record { submission, state, attempts: tries(item), object: parsed(item, "object_ref")?, started_at: number(item, "started_at"), outcome: parsed(item, "outcome")? })
 }
 
-/// `Some(old item)` when a condition did not hold; the inner option is `None` when there is no item.
-fn condition_failure<R>(error: &SdkError<UpdateItemError, R>) -> Option<Option<&Item>> {
+/// The item as it was when a condition did not hold (empty when there is none); `None` for any other error.
+fn condition_failure<R>(error: &SdkError<UpdateItemError, R>) -> Option<Item> {
     match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(failure)) => Some(failure.item()),
+        Some(UpdateItemError::ConditionalCheckFailedException(failure)) => Some(failure.item().cloned().unwrap_or_default()),
         _ => None,
     }
 }

@@ -31,25 +31,18 @@ impl Settings {
     /// Reads a document; `None` when it was never written.
     pub async fn get<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StoreError> {
         let cached = self.cache.lock().ok().and_then(|cache| cache.get(name).filter(|(at, _)| at.elapsed() < CACHE).map(|(_, body)| body.clone()));
-        let body = match cached {
-            Some(body) => body,
-            None => {
-                let output = self
-                    .client
-                    .get_item()
-                    .table_name(&self.table)
-                    .set_key(Some(key("CONFIG", name)))
-                    .send()
-                    .await
-                    .map_err(|e| StoreError::from_sdk("read a setting", e))?;
-                let body = output.item.and_then(|item| text(&item, "body"));
-                if let Ok(mut cache) = self.cache.lock() {
-                    cache.insert(name, (Instant::now(), body.clone()));
-                }
-                body
-            }
-        };
+        let body = if let Some(body) = cached { body } else { self.read(name).await? };
         body.map(|body| serde_json::from_str(&body)).transpose().map_err(|e| StoreError::corrupt("read a setting", e))
+    }
+
+    async fn read(&self, name: &'static str) -> Result<Option<String>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key("CONFIG", name)));
+        let output = request.send().await.map_err(|e| StoreError::from_sdk("read a setting", e))?;
+        let body = output.item.and_then(|item| text(&item, "body"));
+        if let Ok(mut cache) = self.cache.lock() {
+            cache.insert(name, (Instant::now(), body.clone()));
+        }
+        Ok(body)
     }
 
     /// Writes a document.
