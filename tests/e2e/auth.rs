@@ -83,7 +83,9 @@ async fn an_expired_session_is_no_key() {
 #[tokio::test]
 async fn wrong_credentials_all_look_the_same() {
     let open = Target::client().with_key(None);
-    for body in [json!({ "user": "admin", "password": "wrong" }), json!({ "user": "nobody", "password": "wrong" }), json!({ "user": "", "password": "" })] {
+    for body in
+        [json!({ "user": "admin", "password": "wrong" }), json!({ "user": "nobody", "password": "wrong" }), json!({ "user": "", "password": "" })]
+    {
         let answer = open.post_json("/login", &body).await;
         assert_eq!((answer.status, answer.err()), (StatusCode::FORBIDDEN, "Failed to login"), "{body}");
     }
@@ -146,7 +148,13 @@ async fn new_users_are_checked() {
     let taken = format!("taken-{}", uuid::Uuid::new_v4().simple());
     assert_eq!(admin.post_json("/admin/user", &json!({ "name": taken, "roles": ["1"] })).await.status, StatusCode::OK);
     assert_eq!(admin.post_json("/admin/user", &json!({ "name": taken, "roles": ["1"] })).await.status, StatusCode::CONFLICT);
-    for body in [json!({}), json!({ "name": "a/b", "roles": [] }), json!({ "name": "x", "roles": ["99"] }), json!({ "name": "x", "roles": [], "apikey": "short" }), json!([])] {
+    for body in [
+        json!({}),
+        json!({ "name": "a/b", "roles": [] }),
+        json!({ "name": "x", "roles": ["99"] }),
+        json!({ "name": "x", "roles": [], "apikey": "short" }),
+        json!([]),
+    ] {
         assert_eq!(admin.post_json("/admin/user", &body).await.status, StatusCode::BAD_REQUEST, "{body}");
     }
     let users = admin.get("/admin/user").await.json;

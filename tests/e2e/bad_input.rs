@@ -35,7 +35,10 @@ fn a_missing_length_is_411_where_the_host_can_tell() {
     if !target.local {
         return;
     }
-    let request = format!("POST /file HTTP/1.1\r\nHost: x\r\nConnection: close\r\napikey: {}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", target.apikey);
+    let request = format!(
+        "POST /file HTTP/1.1\r\nHost: x\r\nConnection: close\r\napikey: {}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        target.apikey
+    );
     let (status, body) = raw(request.as_bytes());
     assert!(status.contains(" 411"), "{status}");
     assert_eq!(body, r#"{"err":"Missing Content-Length header."}"#);
@@ -181,11 +184,9 @@ async fn bombs_are_stopped_soon() {
     let client = Target::client();
     let bomb = zeros(1024 * 1024 * 1024);
     let nested_bombs = zip(&[("1.zip", &bomb), ("2.zip", &bomb)]);
-    for (what, content, code) in [
-        ("1 GB of zeros", bomb, 13),
-        ("bombs in a bomb", nested_bombs, 13),
-        ("100 000 empty entries", empty_entries(100_000), 14),
-    ] {
+    for (what, content, code) in
+        [("1 GB of zeros", bomb, 13), ("bombs in a bomb", nested_bombs, 13), ("100 000 empty entries", empty_entries(100_000), 14)]
+    {
         let id = client.submit(content, &[("filename", "bomb.zip")]).await;
         let started = Instant::now();
         let result = client.result(&id).await;

@@ -39,7 +39,9 @@ async fn the_content_type_is_not_believed() {
 #[tokio::test]
 async fn names_come_back_decoded_once() {
     let client = Target::client();
-    for (sent, shown) in [("a%20b.txt", "a b.txt"), ("bkt::dir/key.txt", "bkt::dir/key.txt"), ("100%zz.txt", "100%zz.txt"), ("gr%C3%BCn.txt", "grün.txt")] {
+    for (sent, shown) in
+        [("a%20b.txt", "a b.txt"), ("bkt::dir/key.txt", "bkt::dir/key.txt"), ("100%zz.txt", "100%zz.txt"), ("gr%C3%BCn.txt", "grün.txt")]
+    {
         let id = client.submit(unique("name"), &[("filename", sent)]).await;
         assert_eq!(client.get(&format!("/file/{id}")).await.json["file_info"]["display_name"], shown);
         assert_eq!(client.result(&id).await["file_info"]["display_name"], shown);
@@ -91,7 +93,17 @@ async fn a_nested_archive_is_blocked_by_its_child_which_has_a_result_of_its_own(
     assert_eq!(children[0]["display_name"], "sample.zip/inner.zip/eicar.com", "worst first");
     assert_eq!(extracted["worst_data_id"], children[0]["data_id"]);
     for child in children {
-        for field in ["data_id", "detected_by", "display_name", "file_size", "file_type", "file_type_description", "progress_percentage", "scan_all_result_i", "scanned_with"] {
+        for field in [
+            "data_id",
+            "detected_by",
+            "display_name",
+            "file_size",
+            "file_type",
+            "file_type_description",
+            "progress_percentage",
+            "scan_all_result_i",
+            "scanned_with",
+        ] {
             assert!(!child[field].is_null(), "{field} in {child}");
         }
         let own = client.result(child["data_id"].as_str().unwrap()).await;
@@ -160,7 +172,12 @@ async fn what_is_unknown_is_not_found_with_200() {
     let client = Target::client();
     let unknown = uuid::Uuid::new_v4().simple().to_string();
     let hash = "66DA1A91E1ED5D59BECFAD85F53C05F9";
-    for (path, asked) in [(format!("/file/{unknown}"), unknown.as_str()), (format!("/hash/{hash}"), hash), ("/file/no-id".into(), "no-id"), ("/hash/xyz".into(), "xyz")] {
+    for (path, asked) in [
+        (format!("/file/{unknown}"), unknown.as_str()),
+        (format!("/hash/{hash}"), hash),
+        ("/file/no-id".into(), "no-id"),
+        ("/hash/xyz".into(), "xyz"),
+    ] {
         let answer = client.get(&path).await;
         assert_eq!((answer.status, answer.json), (StatusCode::OK, json!({ asked: "Not Found" })), "{path}");
     }

@@ -33,7 +33,11 @@ impl Answer {
 
 impl Client {
     pub fn new(url: impl Into<String>, key: Option<&str>) -> Self {
-        Self { url: url.into(), key: key.map(str::to_owned), http: reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)).build().unwrap() }
+        Self {
+            url: url.into(),
+            key: key.map(str::to_owned),
+            http: reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)).build().unwrap(),
+        }
     }
 
     /// The same server, another key.
@@ -120,15 +124,36 @@ pub fn assert_minimum(answer: &Answer) {
     let json = &answer.json;
     let missing = |pointer: &str| format!("{pointer} in {}", answer.text);
     let strings = [
-        "/data_id", "/file_info/display_name", "/file_info/file_type", "/file_info/file_type_description", "/file_info/md5", "/file_info/sha1",
-        "/file_info/sha256", "/file_info/upload_timestamp", "/process_info/result", "/process_info/blocked_reason", "/process_info/profile",
-        "/process_info/user_agent", "/process_info/post_processing/actions_failed", "/process_info/post_processing/actions_ran",
-        "/process_info/post_processing/converted_destination", "/process_info/post_processing/converted_to",
-        "/process_info/post_processing/copy_move_destination", "/scan_results/data_id", "/scan_results/scan_all_result_a", "/scan_results/start_time",
+        "/data_id",
+        "/file_info/display_name",
+        "/file_info/file_type",
+        "/file_info/file_type_description",
+        "/file_info/md5",
+        "/file_info/sha1",
+        "/file_info/sha256",
+        "/file_info/upload_timestamp",
+        "/process_info/result",
+        "/process_info/blocked_reason",
+        "/process_info/profile",
+        "/process_info/user_agent",
+        "/process_info/post_processing/actions_failed",
+        "/process_info/post_processing/actions_ran",
+        "/process_info/post_processing/converted_destination",
+        "/process_info/post_processing/converted_to",
+        "/process_info/post_processing/copy_move_destination",
+        "/scan_results/data_id",
+        "/scan_results/scan_all_result_a",
+        "/scan_results/start_time",
     ];
     let integers = [
-        "/file_info/file_size", "/process_info/progress_percentage", "/process_info/queue_time", "/process_info/processing_time",
-        "/scan_results/progress_percentage", "/scan_results/scan_all_result_i", "/scan_results/total_avs", "/scan_results/total_time",
+        "/file_info/file_size",
+        "/process_info/progress_percentage",
+        "/process_info/queue_time",
+        "/process_info/processing_time",
+        "/scan_results/progress_percentage",
+        "/scan_results/scan_all_result_i",
+        "/scan_results/total_avs",
+        "/scan_results/total_time",
     ];
     for pointer in strings {
         assert!(json.pointer(pointer).is_some_and(Value::is_string), "{}", missing(pointer));

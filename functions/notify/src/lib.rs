@@ -39,7 +39,9 @@ impl Notify {
         let body = message.body.as_deref().unwrap_or_default();
         let event: VerdictEvent = serde_json::from_str(body).map_err(|e| Failed::Permanent(format!("the message is no verdict event: {e}")))?;
         let mut out = self.out.lock().map_err(|_| Failed::Retry("the metric output is broken".into()))?;
-        writeln!(out, "{}", metrics(&event, now_ms())).and_then(|()| out.flush()).map_err(|e| Failed::Retry(format!("metrics can not be written: {e}")))
+        writeln!(out, "{}", metrics(&event, now_ms()))
+            .and_then(|()| out.flush())
+            .map_err(|e| Failed::Retry(format!("metrics can not be written: {e}")))
     }
 }
 

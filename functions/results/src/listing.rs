@@ -16,8 +16,10 @@ pub(crate) async fn rules(State(results): State<Results>, headers: HeaderMap, ur
     let caller = results.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?;
     let all = rules::in_force(&results.settings).await?;
     let agent = body::header(&headers, "user_agent").filter(|agent| !agent.is_empty());
-    let shown: Vec<Value> =
-        rules::visible(&all, agent.as_deref(), &caller).iter().map(|rule| json!({ "max_file_size": rule.max_file_size, "name": rule.name })).collect();
+    let shown: Vec<Value> = rules::visible(&all, agent.as_deref(), &caller)
+        .iter()
+        .map(|rule| json!({ "max_file_size": rule.max_file_size, "name": rule.name }))
+        .collect();
     Ok(Json(json!(shown)))
 }
 
@@ -39,5 +41,7 @@ pub(crate) async fn limits(State(results): State<Results>, headers: HeaderMap, u
 
 /// `GET /`: a page for people and a target for load balancers; the console takes its place.
 pub(crate) async fn home() -> Html<&'static str> {
-    Html("<!doctype html><html lang=\"en\"><title>Portcullis</title><h1>Portcullis</h1><p>A file gate. The API speaks MetaDefender Core: <code>POST /file</code>, then <code>GET /file/{data_id}</code>.</p></html>")
+    Html(
+        "<!doctype html><html lang=\"en\"><title>Portcullis</title><h1>Portcullis</h1><p>A file gate. The API speaks MetaDefender Core: <code>POST /file</code>, then <code>GET /file/{data_id}</code>.</p></html>",
+    )
 }

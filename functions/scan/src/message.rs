@@ -27,7 +27,8 @@ pub(crate) fn parse(body: &str) -> Result<Vec<Request>, Failed> {
         return Ok(Vec::new());
     }
     if value.get("scan_request").is_some() {
-        let request: ScanRequest = serde_json::from_value(value).map_err(|e| Failed::Permanent(format!("the scan request has the wrong shape: {e}")))?;
+        let request: ScanRequest =
+            serde_json::from_value(value).map_err(|e| Failed::Permanent(format!("the scan request has the wrong shape: {e}")))?;
         return Ok(vec![Request { id: Some(request.scan_request), object: request.object }]);
     }
     let event: S3Event = serde_json::from_value(value).map_err(|e| Failed::Permanent(format!("the message is no S3 notification: {e}")))?;

@@ -32,7 +32,13 @@ impl SubmissionHeaders {
             return Err(ErrorCode::LocalScanRefused.into());
         }
         let rule = Some(text("rule")).filter(|rule| !rule.is_empty()).unwrap_or_else(|| text("workflow"));
-        Ok(Self { filename: text("filename"), rule, user_agent: text("user_agent"), metadata: metadata(&text("metadata"))?, passwords: passwords(headers)? })
+        Ok(Self {
+            filename: text("filename"),
+            rule,
+            user_agent: text("user_agent"),
+            metadata: metadata(&text("metadata"))?,
+            passwords: passwords(headers)?,
+        })
     }
 }
 

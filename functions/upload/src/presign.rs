@@ -121,7 +121,9 @@ mod tests {
         let policy: Value = serde_json::from_slice(&STANDARD.decode(fields["policy"].as_str().unwrap()).unwrap()).unwrap();
         assert_eq!(policy["expiration"], "2015-12-29T00:15:00.000Z");
         let conditions = policy["conditions"].as_array().unwrap();
-        for wanted in [json!({"key": "in/abc"}), json!({"bucket": "bucket"}), json!(["content-length-range", 1, 500]), json!({"x-amz-security-token": "token"})] {
+        for wanted in
+            [json!({"key": "in/abc"}), json!({"bucket": "bucket"}), json!(["content-length-range", 1, 500]), json!({"x-amz-security-token": "token"})]
+        {
             assert!(conditions.contains(&wanted), "{wanted} in {policy}");
         }
         // S3 refuses a form with fields that the policy does not name.

@@ -26,19 +26,54 @@ const API: &[&str] = &["auth", "upload", "results", "admin"];
 /// The table.
 pub const KEYS: &[Key] = &[
     Key { name: "PORTCULLIS_LOG", doc: "Log filter, e.g. `info` or `portcullis_scan=debug`.", default: Some("info"), functions: ALL },
-    Key { name: "PORTCULLIS_TABLE", doc: "Name of the DynamoDB table.", default: None, functions: &["auth", "upload", "scan", "results", "admin", "sweep"] },
+    Key {
+        name: "PORTCULLIS_TABLE",
+        doc: "Name of the DynamoDB table.",
+        default: None,
+        functions: &["auth", "upload", "scan", "results", "admin", "sweep"],
+    },
     Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan", "sweep"] },
     Key { name: "PORTCULLIS_REPORT_BUCKET", doc: "Bucket for reports too large for the table.", default: None, functions: &["scan", "results"] },
-    Key { name: "PORTCULLIS_DEFINITIONS_BUCKET", doc: "Bucket with operator definitions under `yara/` and `hashes/`.", default: None, functions: &["scan"] },
+    Key {
+        name: "PORTCULLIS_DEFINITIONS_BUCKET",
+        doc: "Bucket with operator definitions under `yara/` and `hashes/`.",
+        default: None,
+        functions: &["scan"],
+    },
     Key { name: "PORTCULLIS_SCAN_QUEUE_URL", doc: "URL of the scan queue.", default: None, functions: &["scan", "admin", "sweep"] },
     Key { name: "PORTCULLIS_NOTIFY_QUEUE_URL", doc: "URL of the queue that verdict events go to.", default: None, functions: &["scan", "sweep"] },
-    Key { name: "PORTCULLIS_ADMIN_APIKEY_SHA256", doc: "Hex SHA-256 of the first administrator's API key; empty = none. Used only until that user exists.", default: Some(""), functions: API },
-    Key { name: "PORTCULLIS_ADMIN_PASSWORD_HASH", doc: "argon2id PHC string of the first administrator's password; empty = none. Used only until that user exists.", default: Some(""), functions: API },
+    Key {
+        name: "PORTCULLIS_ADMIN_APIKEY_SHA256",
+        doc: "Hex SHA-256 of the first administrator's API key; empty = none. Used only until that user exists.",
+        default: Some(""),
+        functions: API,
+    },
+    Key {
+        name: "PORTCULLIS_ADMIN_PASSWORD_HASH",
+        doc: "argon2id PHC string of the first administrator's password; empty = none. Used only until that user exists.",
+        default: Some(""),
+        functions: API,
+    },
     Key { name: "PORTCULLIS_PRESIGN_SECONDS", doc: "Life of a presigned upload, in seconds, 1–900.", default: Some("900"), functions: &["upload"] },
-    Key { name: "PORTCULLIS_SCAN_DEADLINE_SECONDS", doc: "Time from submission to a terminal state, in seconds, 60–86400; after it the sweep ends the scan as Failed.", default: Some("3600"), functions: &["upload", "scan"] },
-    Key { name: "PORTCULLIS_RETENTION_HOURS", doc: "Time that results are kept, in hours, 1–87600.", default: Some("720"), functions: &["upload", "scan"] },
+    Key {
+        name: "PORTCULLIS_SCAN_DEADLINE_SECONDS",
+        doc: "Time from submission to a terminal state, in seconds, 60–86400; after it the sweep ends the scan as Failed.",
+        default: Some("3600"),
+        functions: &["upload", "scan"],
+    },
+    Key {
+        name: "PORTCULLIS_RETENTION_HOURS",
+        doc: "Time that results are kept, in hours, 1–87600.",
+        default: Some("720"),
+        functions: &["upload", "scan"],
+    },
     Key { name: "PORTCULLIS_WORKERS", doc: "Worker processes that analyse files side by side, 1–64.", default: Some("2"), functions: &["scan"] },
-    Key { name: "PORTCULLIS_WORKER_MEMORY_MB", doc: "Memory limit of one worker process, in MiB, 256–16384.", default: Some("1024"), functions: &["scan"] },
+    Key {
+        name: "PORTCULLIS_WORKER_MEMORY_MB",
+        doc: "Memory limit of one worker process, in MiB, 256–16384.",
+        default: Some("1024"),
+        functions: &["scan"],
+    },
     Key { name: "PORTCULLIS_SCRATCH_DIR", doc: "Folder for files while they are analysed.", default: Some("/tmp"), functions: &["scan"] },
 ];
 

@@ -38,7 +38,8 @@ pub fn select<'a>(rules: &'a [Rule], name: &str, user_agent: &str, caller: &Call
 
 /// Whether someone with these roles may use the rule.
 fn is_for(rule: &Rule, of_user: &[String]) -> bool {
-    rule.roles.is_empty() || of_user.iter().any(|id| rule.roles.iter().any(|wanted| wanted == id || roles::find(id).is_some_and(|role| role.name == wanted)))
+    rule.roles.is_empty()
+        || of_user.iter().any(|id| rule.roles.iter().any(|wanted| wanted == id || roles::find(id).is_some_and(|role| role.name == wanted)))
 }
 
 /// The rules a client is shown: those for its agent and those for any, and only those its roles may use.

@@ -35,7 +35,8 @@ impl Noise {
 
     /// Text and random bytes in turns, in pieces of up to 64 KiB.
     fn mixed(&mut self, bytes: usize) -> Vec<u8> {
-        const WORDS: &[&str] = &["the", "gate", "opens", "function", "return", "value", "0x41", "import", "select", "http://", "\n", "{", "}", "shell", "data"];
+        const WORDS: &[&str] =
+            &["the", "gate", "opens", "function", "return", "value", "0x41", "import", "select", "http://", "\n", "{", "}", "shell", "data"];
         let mut out = Vec::with_capacity(bytes + 80_000);
         let mut text = true;
         while out.len() < bytes {
@@ -173,11 +174,16 @@ fn main() {
     let large = dir.path().join("large.bin");
     let content = noise.mixed(256 * 1024 * 1024);
     fs::write(&large, &content).unwrap();
-    compare("one file of 256 MiB", 1.25, || analyse(&definitions, &job(&large, &scratch)), || {
-        let mut scanner = Scanner::new(yara.rules());
-        scanner.max_matches_per_pattern(1_000).fast_scan(true);
-        scanner.scan(&content).unwrap();
-    });
+    compare(
+        "one file of 256 MiB",
+        1.25,
+        || analyse(&definitions, &job(&large, &scratch)),
+        || {
+            let mut scanner = Scanner::new(yara.rules());
+            scanner.max_matches_per_pattern(1_000).fast_scan(true);
+            scanner.scan(&content).unwrap();
+        },
+    );
     drop(content);
 
     let mut children = Vec::new();
@@ -192,13 +198,18 @@ fn main() {
         writer.write_all(child).unwrap();
     }
     writer.finish().unwrap().flush().unwrap();
-    compare("ZIP of 10 000 children", 1.5, || analyse(&definitions, &job(&archive, &scratch)), || {
-        let mut scanner = Scanner::new(yara.rules());
-        scanner.max_matches_per_pattern(1_000).fast_scan(true);
-        for child in &children {
-            scanner.scan(child).unwrap();
-        }
-    });
+    compare(
+        "ZIP of 10 000 children",
+        1.5,
+        || analyse(&definitions, &job(&archive, &scratch)),
+        || {
+            let mut scanner = Scanner::new(yara.rules());
+            scanner.max_matches_per_pattern(1_000).fast_scan(true);
+            for child in &children {
+                scanner.scan(child).unwrap();
+            }
+        },
+    );
     drop(children);
 
     println!("\n| what | memory over idle | time | verdict |\n|---|---|---|---|");

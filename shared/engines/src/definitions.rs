@@ -29,13 +29,7 @@ impl Definitions {
     /// Loads the definitions of `dir` on top of the bundled ones; compiled rules are cached in `cache_dir`,
     /// which must be private to this user (a compiled pack is executable code).
     pub fn load(dir: Option<&Path>, cache_dir: Option<&Path>) -> Self {
-        Self {
-            engines: vec![
-                Box::new(Yara::load(dir, cache_dir)),
-                Box::new(HashReputation::load(dir)),
-                Box::new(Heuristics),
-            ],
-        }
+        Self { engines: vec![Box::new(Yara::load(dir, cache_dir)), Box::new(HashReputation::load(dir)), Box::new(Heuristics)] }
     }
 
     /// The engines that have rows.

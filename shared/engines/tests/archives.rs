@@ -154,8 +154,7 @@ fn an_archive_in_front_of_another_is_not_hidden_by_it() {
 
 #[test]
 fn names_are_display_text_only() {
-    let names: [&[u8]; 8] =
-        [b"../../etc/passwd", b"/abs", b"a\r\nb", "x\u{202e}txt.exe".as_bytes(), b"\xff\xfe\xfd", b"C:\\x\\y", b"nul\0name", b""];
+    let names: [&[u8]; 8] = [b"../../etc/passwd", b"/abs", b"a\r\nb", "x\u{202e}txt.exe".as_bytes(), b"\xff\xfe\xfd", b"C:\\x\\y", b"nul\0name", b""];
     let entries: Vec<_> = names.iter().map(|name| RawEntry::new(*name, b"x")).collect();
     let report = Case::new("a.zip", &raw_zip(&entries)).run();
     assert_eq!(report.children.len(), names.len());

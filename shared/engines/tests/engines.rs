@@ -30,10 +30,8 @@ fn sha256(content: &[u8]) -> String {
 #[test]
 fn lists_decide_on_files_and_on_children() {
     let (good, bad) = (eicar(), b"bad".as_slice());
-    let (_dir, definitions) = definitions(&[
-        ("hashes/allow.txt", &format!("{},known", sha256(&good))),
-        ("hashes/block.txt", &format!("{},Known.Bad", sha256(bad))),
-    ]);
+    let (_dir, definitions) =
+        definitions(&[("hashes/allow.txt", &format!("{},known", sha256(&good))), ("hashes/block.txt", &format!("{},Known.Bad", sha256(bad)))]);
     let allowed = Case::new("e.com", &good).run_with(&definitions);
     assert_eq!(allowed.root.verdict.all, [Code::Allowlisted, Code::Infected]);
     assert_eq!(allowed.root.verdict.result(), "Allowed");

@@ -34,7 +34,10 @@ pub(super) fn router(topology: &Topology, functions: &Functions) -> Result<Route
     Ok(gateway.fallback_service(fallback).method_not_allowed_fallback(move |request: Request| wrong_verb.clone().oneshot(request)))
 }
 
-fn invoke(functions: &Functions, logical_id: &str) -> Result<impl tower::Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static, HostError> {
+fn invoke(
+    functions: &Functions,
+    logical_id: &str,
+) -> Result<impl tower::Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static, HostError> {
     let Hosted::Http(router) = functions.get(logical_id)? else {
         return Err(HostError::Resource { name: logical_id.to_owned(), problem: "does not answer HTTP".to_owned() });
     };

@@ -40,8 +40,12 @@ async fn create_table(clients: &Clients, table: &Table) -> Result<(), HostError>
     for attribute in schemas.flat_map(|key| std::iter::once(&key.partition).chain(key.sort.as_ref())) {
         attributes.insert(attribute.name.clone(), attribute.kind.clone());
     }
-    let mut request =
-        clients.dynamodb().create_table().table_name(name).billing_mode(BillingMode::PayPerRequest).set_key_schema(Some(key_schema(name, &table.key)?));
+    let mut request = clients
+        .dynamodb()
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_key_schema(Some(key_schema(name, &table.key)?));
     for (attribute, kind) in attributes {
         let definition = AttributeDefinition::builder().attribute_name(attribute).attribute_type(ScalarAttributeType::from(kind.as_str()));
         request = request.attribute_definitions(definition.build().map_err(|e| failed(name, &e))?);
@@ -87,7 +91,8 @@ async fn create_queue(emulator: &Emulator, queue: &Queue) -> Result<(), HostErro
         ("DelaySeconds".to_owned(), queue.delay_seconds.to_string()),
     ]);
     if let Some(redrive) = &queue.redrive {
-        let policy = serde_json::json!({ "deadLetterTargetArn": queues.arn(&redrive.dead_letter_queue), "maxReceiveCount": redrive.max_receive_count });
+        let policy =
+            serde_json::json!({ "deadLetterTargetArn": queues.arn(&redrive.dead_letter_queue), "maxReceiveCount": redrive.max_receive_count });
         attributes.insert("RedrivePolicy".to_owned(), policy.to_string());
     }
     queues.ensure(&queue.name, attributes).await.map_err(|e| failed(&queue.name, &e))?;
@@ -107,7 +112,6 @@ async fn create_bucket(emulator: &Emulator, bucket: &Bucket) -> Result<(), HostE
         prefix: some(&notification.prefix),
         suffix: some(&notification.suffix),
     };
-    let spec =
-        BucketSpec { name: bucket.name.clone(), versioned: bucket.versioned, notifications: bucket.notifications.iter().map(rule).collect() };
+    let spec = BucketSpec { name: bucket.name.clone(), versioned: bucket.versioned, notifications: bucket.notifications.iter().map(rule).collect() };
     emulator.buckets().ensure(spec).await.map_err(|e| failed(&bucket.name, &e))
 }

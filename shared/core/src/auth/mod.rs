@@ -18,9 +18,9 @@ use crate::config::Reader;
 use crate::domain::submission::Owner;
 use crate::http::body;
 use crate::http::error::{ApiError, ErrorCode};
+use crate::store::StoreError;
 use crate::store::identity::{FIRST_ADMIN_ID, FIRST_ADMIN_NAME, Identity, KeyOwner, Session, User, digest};
 use crate::store::settings::Settings;
-use crate::store::StoreError;
 use roles::Right;
 
 /// How long a static key's owner is believed without looking again: a revoked key works at most this long.

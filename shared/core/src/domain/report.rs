@@ -38,12 +38,7 @@ pub struct FileType {
 
 impl Default for FileType {
     fn default() -> Self {
-        Self {
-            mime: "application/octet-stream".into(),
-            description: "data".into(),
-            extensions: Vec::new(),
-            category: "Z".into(),
-        }
+        Self { mime: "application/octet-stream".into(), description: "data".into(), extensions: Vec::new(), category: "Z".into() }
     }
 }
 

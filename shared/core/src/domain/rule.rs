@@ -32,14 +32,7 @@ impl ExtractionLimits {
 
 impl Default for ExtractionLimits {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            max_depth: 10,
-            max_entries: 50_000,
-            max_total_bytes: 4 * 1024 * 1024 * 1024,
-            max_ratio: 200,
-            timeout_seconds: 180,
-        }
+        Self { enabled: true, max_depth: 10, max_entries: 50_000, max_total_bytes: 4 * 1024 * 1024 * 1024, max_ratio: 200, timeout_seconds: 180 }
     }
 }
 

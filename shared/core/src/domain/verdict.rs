@@ -171,9 +171,7 @@ impl Verdict {
             // Step first, severity within a step; an allow-listed file is not blocked by what comes after.
             let worst = blocking.min_by_key(|code| (code.row().step, u8::MAX - code.row().severity));
             match worst {
-                Some(code) if all.contains(&Code::Allowlisted) && code.row().step >= Step::Lists && code != Code::Blocklisted => {
-                    Code::Allowlisted
-                }
+                Some(code) if all.contains(&Code::Allowlisted) && code.row().step >= Step::Lists && code != Code::Blocklisted => Code::Allowlisted,
                 Some(code) => code,
                 None if all.contains(&Code::Allowlisted) => Code::Allowlisted,
                 None if outcomes.contains(&Code::NoThreatDetected) => Code::NoThreatDetected,

@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem}
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{StoreError, is_transient};
 use super::attributes::{Item, is_expired, json, key, n, number, parsed, text};
+use super::{StoreError, is_transient};
 use crate::clock::now_ms;
 
 /// The first administrator's id: clients rely on it (contract §5.1).
@@ -94,7 +94,8 @@ impl Identity {
             .consistent_read(true)
             .build()
             .map_err(|e| StoreError::corrupt("look up a key", e))?;
-        let output = self.client.batch_get_item().request_items(&self.table, keys).send().await.map_err(|e| StoreError::from_sdk("look up a key", e))?;
+        let output =
+            self.client.batch_get_item().request_items(&self.table, keys).send().await.map_err(|e| StoreError::from_sdk("look up a key", e))?;
         if output.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
             return Err(StoreError::Retry { what: "look up a key", source: "keys stay unprocessed".into() });
         }
@@ -184,7 +185,8 @@ impl Identity {
         let mut item = key(format!("USER#{}", user.id), "USER");
         item.insert("user".into(), json(&User { apikey_sha256: Some(digest.to_owned()), ..user.clone() })?);
         let put = |item, condition| Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression(condition);
-        let entry = put(entry, "attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", n(user.id)).build().map_err(corrupt)?;
+        let entry =
+            put(entry, "attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", n(user.id)).build().map_err(corrupt)?;
         let item = put(item, "attribute_exists(pk)").build().map_err(corrupt)?;
         let mut writes = vec![TransactWriteItem::builder().put(entry).build(), TransactWriteItem::builder().put(item).build()];
         if let Some(old) = user.apikey_sha256.as_deref().filter(|old| *old != digest) {

@@ -108,7 +108,14 @@ fn is_transient(code: &str) -> bool {
 mod tests {
     #[test]
     fn throttles_are_transient_and_refusals_are_not() {
-        for code in ["ThrottlingException", "ProvisionedThroughputExceededException", "SlowDown", "ServiceUnavailable", "InternalServerError", "RequestTimeout"] {
+        for code in [
+            "ThrottlingException",
+            "ProvisionedThroughputExceededException",
+            "SlowDown",
+            "ServiceUnavailable",
+            "InternalServerError",
+            "RequestTimeout",
+        ] {
             assert!(super::is_transient(code), "{code}");
         }
         for code in ["AccessDenied", "ValidationException", "InvalidRange"] {

@@ -30,13 +30,7 @@ impl Queue {
 
     /// Sends one message.
     pub async fn send(&self, body: impl Into<String>) -> Result<(), StoreError> {
-        self.client
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(body)
-            .send()
-            .await
-            .map_err(|e| StoreError::from_sdk("send a message", e))?;
+        self.client.send_message().queue_url(&self.url).message_body(body).send().await.map_err(|e| StoreError::from_sdk("send a message", e))?;
         Ok(())
     }
 

@@ -222,7 +222,11 @@ impl Scans {
     pub async fn finish(&self, id: &DataId, token: &str, outcome: &Outcome, children: Option<&[FileReport]>) -> Result<(), StoreError> {
         let outcome = json(outcome)?;
         let children = children.map(|c| json(&c)).transpose()?;
-        let set = if children.is_some() { "SET #state = :done, outcome = :outcome, children = :children" } else { "SET #state = :done, outcome = :outcome" };
+        let set = if children.is_some() {
+            "SET #state = :done, outcome = :outcome, children = :children"
+        } else {
+            "SET #state = :done, outcome = :outcome"
+        };
         self.claimed(id, token, &format!("{set} {CLOSE}"), |u| {
             let u = u
                 .expression_attribute_names("#state", "state")
@@ -356,7 +360,14 @@ fn record(item: &Item) -> Result<Record, StoreError> {
         Some("done") => State::Done,
         _ => return Err(StoreError::corrupt("read a submission", "attribute `state` is unknown")),
     };
-    Ok(Record { submission, state, attempts: tries(item), object: parsed(item, "object_ref")?, started_at: number(item, "started_at"), outcome: parsed(item, "outcome")? })
+    Ok(Record {
+        submission,
+        state,
+        attempts: tries(item),
+        object: parsed(item, "object_ref")?,
+        started_at: number(item, "started_at"),
+        outcome: parsed(item, "outcome")?,
+    })
 }
 
 /// The item as it was when a condition did not hold (empty when there is none); `None` for any other error.

@@ -71,7 +71,16 @@ pub fn list_of_node(published: &[EngineStatus]) -> Vec<NodeEngine> {
 fn rows(published: &[EngineStatus]) -> impl Iterator<Item = (&'static EngineIdentity, EngineStatus)> + '_ {
     CATALOGUE.iter().map(|identity| {
         let status = published.iter().find(|status| status.name == identity.name).cloned();
-        (identity, status.unwrap_or_else(|| EngineStatus { name: identity.name.into(), version: env!("CARGO_PKG_VERSION").into(), def_time: String::new(), active: true, issues: Vec::new() }))
+        (
+            identity,
+            status.unwrap_or_else(|| EngineStatus {
+                name: identity.name.into(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                def_time: String::new(),
+                active: true,
+                issues: Vec::new(),
+            }),
+        )
     })
 }
 

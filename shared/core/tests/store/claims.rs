@@ -47,8 +47,7 @@ async fn a_finished_submission_answers_with_its_record() {
 async fn another_version_of_the_object_is_never_judged_not_even_after_the_verdict() {
     let table = Table::new().await;
     let (submission, claimed) = table.claimed().await;
-    let changes: [fn(&mut ObjectRef); 4] =
-        [|o| o.version = Some("v2".into()), |o| o.version = None, |o| o.etag = "e2".into(), |o| o.size += 1];
+    let changes: [fn(&mut ObjectRef); 4] = [|o| o.version = Some("v2".into()), |o| o.version = None, |o| o.etag = "e2".into(), |o| o.size += 1];
     for finished in [false, true] {
         for change in changes {
             let mut other = object(&submission);

@@ -69,7 +69,10 @@ async fn a_newer_result_replaces_an_older_one_and_never_the_other_way_round() {
         assert_eq!(hashes.newest(digest, Some(RULE)).await.unwrap().as_ref(), Some(&new));
     }
     let alias = table.item(&format!("HASH#{}", digests(1).md5), "ALIAS").await.unwrap();
-    assert!(alias.get("expires_at").unwrap().as_n().unwrap().parse::<i64>().unwrap() > (now_ms() + HOUR) / 1000 - 30, "nor does its expiry come back");
+    assert!(
+        alias.get("expires_at").unwrap().as_n().unwrap().parse::<i64>().unwrap() > (now_ms() + HOUR) / 1000 - 30,
+        "nor does its expiry come back"
+    );
 }
 
 #[tokio::test]

@@ -27,7 +27,11 @@ async fn what_is_due_is_found_across_all_shards_and_what_is_not_stays_away() {
     for check_at in 1..=24 {
         let id = submit(&table, check_at).await;
         shards.insert(table.submission_item(&id).await.get("pending_shard").unwrap().as_s().unwrap().clone());
-        if check_at <= 20 { past.insert(id) } else { future.insert(id) };
+        if check_at <= 20 {
+            past.insert(id)
+        } else {
+            future.insert(id)
+        };
     }
     assert!(shards.len() > 1, "24 ids fall into {shards:?}");
     let found = due(&table, 20, 100).await;

@@ -130,9 +130,5 @@ fn attempt(content: &[u8], entry: &OwnedZipFileEntry, password: Option<&[u8]>, s
         ReadFault::Broken(why) => Fault::Broken(why),
     })?;
     let size = child.as_ref().len() as u64;
-    if size == entry.size() {
-        Ok(child)
-    } else {
-        Err(Fault::Broken(format!("the entry has {size} bytes, its header says {}", entry.size())))
-    }
+    if size == entry.size() { Ok(child) } else { Err(Fault::Broken(format!("the entry has {size} bytes, its header says {}", entry.size()))) }
 }

@@ -85,7 +85,11 @@ fn central_at(bytes: &[u8], at: usize) -> Option<Header<'_>> {
 /// One that begins like a ZIP is one, however broken: it must then open, or is blocked. In front of other
 /// content (self-extracting archives) a ZIP is recognised by an end record that points at a directory.
 pub(super) fn looks_like_zip(content: &[u8]) -> bool {
-    if content.starts_with(LOCAL) || content.starts_with(END) || content.starts_with(b"PK\x07\x08PK\x03\x04") || content.starts_with(b"PK00PK\x03\x04") {
+    if content.starts_with(LOCAL)
+        || content.starts_with(END)
+        || content.starts_with(b"PK\x07\x08PK\x03\x04")
+        || content.starts_with(b"PK00PK\x03\x04")
+    {
         return true;
     }
     let from = content.len().saturating_sub(END_BYTES + MAX_COMMENT);

@@ -41,8 +41,7 @@ pub struct HashReputation {
 impl HashReputation {
     /// Reads all lists below `dir`.
     pub(crate) fn load(dir: Option<&Path>) -> Self {
-        let mut engine =
-            Self { allow: HashSet::new(), block: HashMap::new(), skip: HashMap::new(), def_time: BUILT_AT.into(), issues: Vec::new() };
+        let mut engine = Self { allow: HashSet::new(), block: HashMap::new(), skip: HashMap::new(), def_time: BUILT_AT.into(), issues: Vec::new() };
         let mut files = Vec::new();
         if let Some(dir) = dir {
             files_below(&dir.join("hashes"), &["txt", "csv"], &mut files, &mut engine.issues);

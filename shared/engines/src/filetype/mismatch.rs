@@ -23,21 +23,41 @@ const FAMILIES: &[Family] = &[
     Family { mimes: &["application/pdf"], extensions: &["pdf"], also: &["ai", "fdf"] },
     Family {
         mimes: &[
-            "image/png", "image/apng", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/tiff", "image/avif", "image/heic", "image/heif",
-            "image/vnd.microsoft.icon", "image/x-win-bitmap", "image/jp2", "image/jxl", "image/vnd.adobe.photoshop",
+            "image/png",
+            "image/apng",
+            "image/jpeg",
+            "image/gif",
+            "image/webp",
+            "image/bmp",
+            "image/tiff",
+            "image/avif",
+            "image/heic",
+            "image/heif",
+            "image/vnd.microsoft.icon",
+            "image/x-win-bitmap",
+            "image/jp2",
+            "image/jxl",
+            "image/vnd.adobe.photoshop",
         ],
         extensions: &[
-            "png", "apng", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "dib", "tif", "tiff", "avif", "heic", "heif", "ico", "cur", "jp2", "jxl", "psd",
+            "png", "apng", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "dib", "tif", "tiff", "avif", "heic", "heif", "ico", "cur", "jp2",
+            "jxl", "psd",
         ],
         also: &["thm", "nef", "cr2", "dng", "arw", "svs"],
     },
     Family {
         mimes: &[
-            "application/vnd.microsoft.portable-executable", "application/x-dosexec", "application/x-ms-ne-executable", "application/x-executable",
-            "application/x-sharedlib", "application/x-mach-binary", "application/x-msi",
+            "application/vnd.microsoft.portable-executable",
+            "application/x-dosexec",
+            "application/x-ms-ne-executable",
+            "application/x-executable",
+            "application/x-sharedlib",
+            "application/x-mach-binary",
+            "application/x-msi",
         ],
         extensions: &[
-            "exe", "dll", "sys", "scr", "com", "ocx", "cpl", "drv", "efi", "msi", "msp", "mst", "so", "dylib", "elf", "pyd", "node", "ax", "acm", "mui",
+            "exe", "dll", "sys", "scr", "com", "ocx", "cpl", "drv", "efi", "msi", "msp", "mst", "so", "dylib", "elf", "pyd", "node", "ax", "acm",
+            "mui",
         ],
         also: &["bin", "run", "appimage", "out", "o", "ko", "a"],
     },
@@ -53,7 +73,8 @@ const FAMILIES: &[Family] = &[
     },
     Family {
         mimes: &[
-            "application/vnd.openxmlformats-officedocument.presentationml.presentation", "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
+            "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
         ],
         extensions: &["pptx", "pptm", "potx", "potm", "ppsx", "ppsm", "ppam"],
         also: &["ppt", "pps", "pot", "thmx"],
@@ -64,27 +85,55 @@ const FAMILIES: &[Family] = &[
     Family { mimes: &["application/vnd.ms-outlook"], extensions: &["msg", "oft", "pst", "ost"], also: &[] },
     Family {
         mimes: &[
-            "application/vnd.oasis.opendocument.text", "application/vnd.oasis.opendocument.spreadsheet", "application/vnd.oasis.opendocument.presentation",
+            "application/vnd.oasis.opendocument.text",
+            "application/vnd.oasis.opendocument.spreadsheet",
+            "application/vnd.oasis.opendocument.presentation",
             "application/vnd.oasis.opendocument.graphics",
         ],
         extensions: &["odt", "ods", "odp", "odg", "ott", "ots", "otp"],
         also: &[],
     },
     Family {
-        mimes: &["application/vnd.rar", "application/x-7z-compressed", "application/vnd.ms-cab-compressed", "application/x-ace-compressed", "application/x-arj"],
+        mimes: &[
+            "application/vnd.rar",
+            "application/x-7z-compressed",
+            "application/vnd.ms-cab-compressed",
+            "application/x-ace-compressed",
+            "application/x-arj",
+        ],
         extensions: &["rar", "7z", "cab", "ace", "arj"],
         also: &["cbr", "cb7", "msu", "r00", "001", "rev"],
     },
     Family { mimes: &["application/gzip"], extensions: &["gz", "tgz"], also: &["emz", "wmz", "svgz", "dia", "xcfgz", "bgz"] },
     Family {
         mimes: &[
-            "audio/mpeg", "audio/aac", "audio/flac", "audio/ogg", "audio/opus", "audio/vnd.wave", "audio/mp4", "video/mp4", "application/mp4", "video/webm",
-            "video/matroska", "audio/matroska", "video/x-msvideo", "video/quicktime", "video/mpeg", "video/ogg", "application/ogg", "video/x-ms-wmv",
-            "audio/x-ms-wma", "application/vnd.ms-asf", "application/x-id3v2", "video/3gpp", "video/x-flv",
+            "audio/mpeg",
+            "audio/aac",
+            "audio/flac",
+            "audio/ogg",
+            "audio/opus",
+            "audio/vnd.wave",
+            "audio/mp4",
+            "video/mp4",
+            "application/mp4",
+            "video/webm",
+            "video/matroska",
+            "audio/matroska",
+            "video/x-msvideo",
+            "video/quicktime",
+            "video/mpeg",
+            "video/ogg",
+            "application/ogg",
+            "video/x-ms-wmv",
+            "audio/x-ms-wma",
+            "application/vnd.ms-asf",
+            "application/x-id3v2",
+            "video/3gpp",
+            "video/x-flv",
         ],
         extensions: &[
-            "mp3", "aac", "flac", "ogg", "oga", "ogv", "opus", "wav", "m4a", "mp4", "m4v", "webm", "mkv", "mka", "avi", "mov", "mpg", "mpeg", "wmv", "wma",
-            "3gp", "flv",
+            "mp3", "aac", "flac", "ogg", "oga", "ogv", "opus", "wav", "m4a", "mp4", "m4v", "webm", "mkv", "mka", "avi", "mov", "mpg", "mpeg", "wmv",
+            "wma", "3gp", "flv",
         ],
         also: &["m4b", "m4r", "f4v", "ogx", "asf", "bwf", "weba"],
     },
@@ -106,9 +155,8 @@ pub(super) fn extensions_of(mime: &str) -> &'static [&'static str] {
 pub fn find(name: &str, file_type: &FileType) -> Option<String> {
     let extension = names::extension(name);
     let family = family_of(&file_type.mime)?;
-    let own = family.extensions.contains(&extension.as_str())
-        || family.also.contains(&extension.as_str())
-        || file_type.extensions.contains(&extension);
+    let own =
+        family.extensions.contains(&extension.as_str()) || family.also.contains(&extension.as_str()) || file_type.extensions.contains(&extension);
     if extension.is_empty() || own {
         return None;
     }

@@ -28,9 +28,7 @@ pub fn detect(content: &[u8]) -> FileType {
     let shown = if whole { content } else { content.get(..SIGNATURE_BYTES).unwrap_or(content) };
     let format = FileFormat::from_bytes(shown);
     match format {
-        FileFormat::ArbitraryBinaryData | FileFormat::PlainText | FileFormat::Empty => {
-            text::detect(content).unwrap_or_default()
-        }
+        FileFormat::ArbitraryBinaryData | FileFormat::PlainText | FileFormat::Empty => text::detect(content).unwrap_or_default(),
         FileFormat::CompoundFileBinary
         | FileFormat::MicrosoftWordDocument
         | FileFormat::MicrosoftExcelSpreadsheet

@@ -51,8 +51,7 @@ fn utf16(content: &[u8]) -> bool {
     let big = content.starts_with(b"\xfe\xff");
     let units = content.get(2..PROBE.min(content.len())).unwrap_or_default().as_chunks::<2>().0;
     let unit = |pair: &[u8; 2]| if big { u16::from_be_bytes(*pair) } else { u16::from_le_bytes(*pair) };
-    units.iter().all(|pair| unit(pair) != 0)
-        && char::decode_utf16(units.iter().map(unit)).filter(Result::is_err).count() <= 1
+    units.iter().all(|pair| unit(pair) != 0) && char::decode_utf16(units.iter().map(unit)).filter(Result::is_err).count() <= 1
 }
 
 fn kind(body: &[u8], content: &[u8]) -> Option<FileType> {
@@ -80,7 +79,11 @@ fn kind(body: &[u8], content: &[u8]) -> Option<FileType> {
     }
     if begins(b"<?xml") {
         let svg = has(b"<svg");
-        return Some(if svg { named("image/svg+xml", "SVG image", &["svg", "xml"], "G") } else { named("application/xml", "XML document", &[], "T") });
+        return Some(if svg {
+            named("image/svg+xml", "SVG image", &["svg", "xml"], "G")
+        } else {
+            named("application/xml", "XML document", &[], "T")
+        });
     }
     if begins(b"<svg") {
         return Some(named("image/svg+xml", "SVG image", &["svg"], "G"));

@@ -24,11 +24,11 @@ use self::queue::Queue;
 use self::scan::{Scanned, Task};
 use self::unpack::Unpacker;
 use crate::archive::{self, Ledger};
+use crate::clock;
 use crate::content::Content;
 use crate::definitions::Definitions;
 use crate::engine::guarded;
 use crate::job::Job;
-use crate::clock;
 
 /// Stack of the thread that unpacks: nesting is limited by the rule (≤ 50), and every level has its frames.
 const UNPACK_STACK_BYTES: usize = 16 * 1024 * 1024;

@@ -6,13 +6,13 @@ use std::time::Instant;
 use portcullis_core::domain::report::{Digests, EngineReport, FileType, YaraHit};
 use portcullis_core::domain::verdict::Code;
 
+use crate::clock;
 use crate::content::Content;
 use crate::definitions::Definitions;
 use crate::digests::{self, PARALLEL_BYTES};
 use crate::engine::{Engine, EngineOutcome, Runner, Subject, guarded};
 use crate::filetype::{self, mismatch};
 use crate::job::Job;
-use crate::clock;
 
 /// A content to scan.
 pub(super) struct Task {

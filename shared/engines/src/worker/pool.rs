@@ -83,8 +83,7 @@ impl WorkerPool {
     /// A pool without workers yet.
     pub fn new(config: WorkerConfig) -> Self {
         let permits = Semaphore::new(config.workers.max(1));
-        let shared =
-            Shared { config, permits, idle: Mutex::default(), generation: AtomicU64::new(0), status: Mutex::default() };
+        let shared = Shared { config, permits, idle: Mutex::default(), generation: AtomicU64::new(0), status: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 

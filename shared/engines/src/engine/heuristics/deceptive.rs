@@ -4,13 +4,15 @@ use crate::names;
 
 /// Extensions that Windows runs on a double click.
 const RUNS: &[&str] = &[
-    "exe", "scr", "com", "pif", "bat", "cmd", "vbs", "vbe", "js", "jse", "wsf", "wsh", "hta", "ps1", "msi", "cpl", "lnk", "jar", "reg", "url", "iso", "img",
+    "exe", "scr", "com", "pif", "bat", "cmd", "vbs", "vbe", "js", "jse", "wsf", "wsh", "hta", "ps1", "msi", "cpl", "lnk", "jar", "reg", "url", "iso",
+    "img",
 ];
 /// Of these, the ones that in front of `.js`, `.jar` and the like are no part of a deception (`a.pdf.js`, `x.doc.jar`).
 const DEVELOPER: &[&str] = &["js", "jar", "lnk", "url", "bat", "cmd", "iso", "img", "com"];
 /// Extensions that people trust.
 const TRUSTED: &[&str] = &[
-    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "rtf", "txt", "csv", "jpg", "jpeg", "png", "gif", "bmp", "tif", "mp3", "mp4", "avi", "htm", "html", "eml",
+    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "rtf", "txt", "csv", "jpg", "jpeg", "png", "gif", "bmp", "tif", "mp3", "mp4", "avi", "htm",
+    "html", "eml",
 ];
 
 /// The threat name of a deceptive name.
@@ -44,14 +46,27 @@ mod tests {
 
     #[test]
     fn deceptions() {
-        for name in ["invoice.pdf.exe", "a/b/Photo.JPG.scr", "x.docx .vbs", "cv.pdf              .lnk", "annexe\u{202e}fdp.exe", "a.zip\\bill.txt.hta"] {
+        for name in
+            ["invoice.pdf.exe", "a/b/Photo.JPG.scr", "x.docx .vbs", "cv.pdf              .lnk", "annexe\u{202e}fdp.exe", "a.zip\\bill.txt.hta"]
+        {
             assert!(judge(name).is_some(), "{name}");
         }
     }
 
     #[test]
     fn ordinary_names() {
-        for name in ["setup.exe", "v1.2.exe", "pdf.js", "x.pdf.js", "report.final.pdf", "tool.exe.config", "a.exe.zip", "dir.txt/app.exe", "שלום\u{200f}.pdf", "x.tar.gz"] {
+        for name in [
+            "setup.exe",
+            "v1.2.exe",
+            "pdf.js",
+            "x.pdf.js",
+            "report.final.pdf",
+            "tool.exe.config",
+            "a.exe.zip",
+            "dir.txt/app.exe",
+            "שלום\u{200f}.pdf",
+            "x.tar.gz",
+        ] {
             assert_eq!(judge(name), None, "{name}");
         }
     }

@@ -18,8 +18,22 @@ const MAX_SOURCE: usize = 32 * 1024 * 1024;
 
 /// Procedures that Office calls when a document is opened, closed or looked at.
 const AUTOMATIC: &[&str] = &[
-    "autoopen", "auto_open", "autoclose", "auto_close", "autoexec", "autonew", "document_open", "document_close", "document_new", "documentopen",
-    "workbook_open", "workbook_beforeclose", "workbook_activate", "auto_activate", "slideshowbegin", "presentation_open",
+    "autoopen",
+    "auto_open",
+    "autoclose",
+    "auto_close",
+    "autoexec",
+    "autonew",
+    "document_open",
+    "document_close",
+    "document_new",
+    "documentopen",
+    "workbook_open",
+    "workbook_beforeclose",
+    "workbook_activate",
+    "auto_activate",
+    "slideshowbegin",
+    "presentation_open",
 ];
 /// Runs a program.
 const SHELL: &[&str] = &["shell(", "shell ", "wscript.shell", "shell.application", "shellexecute", "winmgmts:", "win32_process", ".run(", ".exec("];
@@ -160,7 +174,8 @@ fn weigh(code: &str) -> Option<String> {
     let found = [("Inject", INJECT), ("Download", DOWNLOAD), ("Shell", SHELL), ("Drop", DROP), ("Interpreter", INTERPRETER)];
     let found: Vec<&str> = found.iter().filter(|(_, words)| has(words)).map(|(name, _)| *name).collect();
     // Code that is put together from numbers hides the words above.
-    let hidden = ["chr(", "chrw(", "chr$("].iter().map(|word| code.matches(word).count()).sum::<usize>() > 60 || code.matches("strreverse").count() > 3;
+    let hidden =
+        ["chr(", "chrw(", "chr$("].iter().map(|word| code.matches(word).count()).sum::<usize>() > 60 || code.matches("strreverse").count() > 3;
     // Reading a file or asking a server at start is what many honest macros do; running something is not.
     let runs = found.iter().any(|what| matches!(*what, "Inject" | "Shell"));
     let brings = found.contains(&"Download") && (found.contains(&"Drop") || found.contains(&"Interpreter"));
@@ -237,9 +252,9 @@ mod tests {
     fn decompression_follows_the_specification() {
         // [MS-OVBA] §3.2.2, "normal compression example", and a copy that reaches over itself.
         let normal = [
-            0x01, 0x2f, 0xb0, 0x00, 0x23, 0x61, 0x61, 0x61, 0x62, 0x63, 0x64, 0x65, 0x82, 0x66, 0x00, 0x70, 0x61, 0x67, 0x68, 0x69, 0x6a, 0x01, 0x38, 0x08,
-            0x61, 0x6b, 0x6c, 0x00, 0x30, 0x6d, 0x6e, 0x6f, 0x70, 0x06, 0x71, 0x02, 0x70, 0x04, 0x10, 0x72, 0x73, 0x74, 0x75, 0x76, 0x10, 0x77, 0x78, 0x79,
-            0x7a, 0x00, 0x3c,
+            0x01, 0x2f, 0xb0, 0x00, 0x23, 0x61, 0x61, 0x61, 0x62, 0x63, 0x64, 0x65, 0x82, 0x66, 0x00, 0x70, 0x61, 0x67, 0x68, 0x69, 0x6a, 0x01, 0x38,
+            0x08, 0x61, 0x6b, 0x6c, 0x00, 0x30, 0x6d, 0x6e, 0x6f, 0x70, 0x06, 0x71, 0x02, 0x70, 0x04, 0x10, 0x72, 0x73, 0x74, 0x75, 0x76, 0x10, 0x77,
+            0x78, 0x79, 0x7a, 0x00, 0x3c,
         ];
         assert_eq!(decompress(&normal).unwrap(), b"#aaabcdefaaaaghijaaaaaklaaamnopqaaaaaaaaaaaarstuvwxyzaaa");
         assert_eq!(decompress(&[0x01, 0x03, 0xb0, 0x02, 0x61, 0x45, 0x00]).unwrap(), vec![b'a'; 73]);
