@@ -269,4 +269,17 @@ mod tests {
         assert_eq!(Verdict::decide(&[Code::NoThreatDetected, Code::Failed], &tolerated).code, Code::Failed);
         assert_eq!(Verdict::decide(&[Code::FileTypeMismatch], &tolerated).code, Code::NotScanned);
     }
+
+    #[test]
+    fn the_readme_shows_this_table() {
+        let readme = include_str!("../../../../README.md");
+        let mut rows: Vec<_> = TABLE.iter().collect();
+        rows.sort_by_key(|row| row.code.value());
+        let lines = rows.iter().map(|row| {
+            let result = if row.blocked { "Blocked" } else { "Allowed" };
+            format!("| {} | {} | {result} | `{}` | {} |", row.code.value(), row.text, row.tag, row.meaning)
+        });
+        let table = lines.collect::<Vec<_>>().join("\n");
+        assert!(readme.contains(&table), "the README's table is to be:\n{table}");
+    }
 }

@@ -175,4 +175,12 @@ mod tests {
         assert!(verbs_of("/file/a/b/c/d").is_empty());
         assert_eq!(verbs_of("/"), ["GET"]);
     }
+
+    #[test]
+    fn the_readme_lists_the_routes_of_later_work() {
+        let readme = include_str!("../../../../README.md");
+        let lines: Vec<_> = ROUTES.iter().filter(|route| !route.ready).map(|route| format!("- `{} {}`", route.method, route.path)).collect();
+        let list = lines.join("\n");
+        assert!(readme.contains(&format!("\n\n{list}\n\n")), "the README's list is to be:\n{list}");
+    }
 }
