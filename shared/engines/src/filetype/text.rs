@@ -13,7 +13,7 @@ pub(super) fn detect(content: &[u8]) -> Option<FileType> {
         return utf16(content).then(|| named("text/plain", "UTF-16 Unicode text", &[], "T"));
     }
     let head = content.get(..PROBE).unwrap_or(content);
-    let tail = content.get(content.len().saturating_sub(PROBE)..).unwrap_or_default();
+    let tail = content.get(content.len().saturating_sub(PROBE).max(head.len())..).unwrap_or_default();
     if !is_text(head) || !is_text(tail) {
         return None;
     }
@@ -27,7 +27,7 @@ pub(super) fn detect(content: &[u8]) -> Option<FileType> {
 /// No NUL, and few control characters that text does not have.
 fn is_text(bytes: &[u8]) -> bool {
     let odd = |b: &u8| *b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x08 | 0x1b | 0x1a) || *b == 0x7f;
-    if bytes.contains(&0) || bytes.iter().filter(|b| odd(b)).count() * 100 > bytes.len() {
+    if memchr::memchr(0, bytes).is_some() || bytes.iter().filter(|b| odd(b)).count() * 100 > bytes.len() {
         return false;
     }
     // Text in other encodings has high bytes among many letters; compressed data has them everywhere.
