@@ -65,7 +65,7 @@ async fn run(files: usize, workers: usize) {
     let (cpu_host, cpu_workers) = (cpu_of_host() - cpu_host, cpu_of_workers() - cpu_workers);
 
     let latency_after = api.latency(id).await;
-    let hot = api.hot_polling(id).await;
+    let impatient = api.hot_polling(id).await;
     let window = WINDOW.min(files / 2);
     let (first, last) = (pace(&done, 0, window), pace(&done, files - window, files));
     let sum = |of: fn(&Finished) -> u64| Duration::from_millis(done.iter().map(of).sum());
@@ -89,7 +89,7 @@ async fn run(files: usize, workers: usize) {
     row("last / first (target <= 1.2)", format!("{:.2}", last.as_secs_f64() / first.as_secs_f64()));
     row("GET /file/{id}, before", &latency_before);
     row("GET /file/{id}, after", &latency_after);
-    row("GET /file/{id}, 4 clients polling every 20 ms", &hot);
+    row("GET /file/{id}, 4 clients polling every 20 ms", &impatient);
     row("memory of host and clients, peak", format!("{} MiB", peak_memory_mib()));
     host.stop().await;
 }
@@ -103,7 +103,7 @@ fn pace(done: &[Finished], from: usize, to: usize) -> Duration {
     let mut times: Vec<Duration> = done.iter().map(|file| file.at).collect();
     times.sort_unstable();
     let begin = if from == 0 { Duration::ZERO } else { times[from - 1] };
-    times[to - 1] - begin
+    times[to - 1].saturating_sub(begin)
 }
 
 /// A file with its verdict.
