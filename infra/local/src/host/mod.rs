@@ -162,7 +162,8 @@ impl Host {
         let access = Access { endpoint: emulator.endpoint(), access_key: ACCESS_KEY.into(), secret_key, region: REGION.into() };
         let clients = Clients::for_endpoint(&access.endpoint, REGION, &access.access_key, &access.secret_key);
         provision::create(&topology, &emulator, &clients).await?;
-        let table = topology.table("DataTable").map(|table| table.name.clone()).unwrap_or_default();
+        let absent = |id: &str| HostError::Resource { name: id.to_owned(), problem: "is not in the template".to_owned() };
+        let table = topology.table("DataTable").map(|table| table.name.clone()).ok_or_else(|| absent("DataTable"))?;
         if let Some(wanted) = &options.rules {
             Settings::new(clients.dynamodb().clone(), &table).put(rules::SETTING, wanted).await?;
         }
@@ -171,7 +172,7 @@ impl Host {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         if let Some(folder) = options.definitions.clone() {
-            let bucket = topology.bucket("DefinitionsBucket").map(|bucket| bucket.name.clone()).unwrap_or_default();
+            let bucket = topology.bucket("DefinitionsBucket").map(|bucket| bucket.name.clone()).ok_or_else(|| absent("DefinitionsBucket"))?;
             let mut mirror = definitions::Mirror::new(clients.s3().clone(), bucket, folder);
             mirror.once().await?;
             tasks.spawn(mirror.keep(stopping.clone()));
