@@ -99,11 +99,17 @@ impl Sweep {
 
     async fn deal_with(&self, due: &Due) -> Result<Action, StoreError> {
         let submission = &due.record.submission;
-        let object = match &due.record.object {
-            Some(object) => Some(object.clone()),
-            None => self.objects.head(&submission.bucket, &submission.key).await?,
+        let now = now_ms();
+        // What ends by the clock must end even where the object can not be looked at.
+        let (action, object) = if let Some(by_clock) = by_clock(due, now) {
+            (by_clock, None)
+        } else {
+            let object = match &due.record.object {
+                Some(object) => Some(object.clone()),
+                None => self.objects.head(&submission.bucket, &submission.key).await?,
+            };
+            (by_object(due, object.is_some(), now), object)
         };
-        let action = decide(due, object.is_some(), now_ms());
         match (&action, object) {
             (Action::Fail(reason), _) => self.fail(&due.record, reason).await?,
             (Action::Request, Some(object)) => {
@@ -152,17 +158,20 @@ impl Sweep {
     }
 }
 
-fn decide(due: &Due, object_exists: bool, now: i64) -> Action {
-    let submission = &due.record.submission;
+/// What the claim and the deadline decide alone.
+fn by_clock(due: &Due, now: i64) -> Option<Action> {
     if due.claim_until >= now {
-        return Action::Later(due.claim_until + 1000);
+        return Some(Action::Later(due.claim_until + 1000));
     }
-    if now >= submission.deadline_at {
-        return Action::Fail("The deadline passed before there was a verdict.");
-    }
+    (now >= due.record.submission.deadline_at).then_some(Action::Fail("The deadline passed before there was a verdict."))
+}
+
+/// What is left: is the file there?
+fn by_object(due: &Due, object_exists: bool, now: i64) -> Action {
     if object_exists {
         return Action::Request;
     }
+    let submission = &due.record.submission;
     let closes = submission.created_at + UPLOAD_WINDOW_MS;
     match submission.source {
         Source::Event => Action::Fail("The object was removed before it could be scanned."),
@@ -197,22 +206,22 @@ mod tests {
 
     #[test]
     fn a_living_claim_is_left_alone_even_past_the_deadline() {
-        assert!(matches!(decide(&due(Source::Api, 4_000_000), true, 3_700_000), Action::Later(4_001_000)));
+        assert!(matches!(by_clock(&due(Source::Api, 4_000_000), 3_700_000), Some(Action::Later(4_001_000))));
     }
 
     #[test]
     fn past_the_deadline_it_fails() {
-        assert!(matches!(decide(&due(Source::Api, 0), true, 3_600_000), Action::Fail(_)));
+        assert!(matches!(by_clock(&due(Source::Api, 0), 3_600_000), Some(Action::Fail(_))));
     }
 
     #[test]
     fn an_object_without_worker_is_requested_again() {
-        assert!(matches!(decide(&due(Source::Presigned, 0), true, 120_000), Action::Request));
+        assert!(matches!(by_object(&due(Source::Presigned, 0), true, 120_000), Action::Request));
     }
 
     #[test]
     fn a_presigned_upload_has_its_whole_window() {
-        assert!(matches!(decide(&due(Source::Presigned, 0), false, 120_000), Action::Later(at) if at == UPLOAD_WINDOW_MS));
-        assert!(matches!(decide(&due(Source::Presigned, 0), false, UPLOAD_WINDOW_MS), Action::Fail(_)));
+        assert!(matches!(by_object(&due(Source::Presigned, 0), false, 120_000), Action::Later(at) if at == UPLOAD_WINDOW_MS));
+        assert!(matches!(by_object(&due(Source::Presigned, 0), false, UPLOAD_WINDOW_MS), Action::Fail(_)));
     }
 }

@@ -24,7 +24,8 @@ pub(crate) async fn submit(State(upload): State<Upload>, request: Request) -> Re
     let mut planned = upload.plan(&parts.headers, &parts.uri, Source::Api).await?;
     // Lambda hands over whole bodies, so their length is known even where a gateway dropped the header.
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-    let size = declared.or_else(|| body.size_hint().exact()).ok_or_else(|| ApiError::from(ErrorCode::MissingLength))?;
+    let known = || body.size_hint().exact().or_else(|| body.is_end_stream().then_some(0));
+    let size = declared.or_else(known).ok_or_else(|| ApiError::from(ErrorCode::MissingLength))?;
     if size == 0 {
         return Err(ErrorCode::EmptyFile.into());
     }

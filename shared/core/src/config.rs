@@ -32,7 +32,7 @@ pub const KEYS: &[Key] = &[
         default: None,
         functions: &["auth", "upload", "scan", "results", "admin", "sweep"],
     },
-    Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan", "sweep"] },
+    Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan"] },
     Key { name: "PORTCULLIS_REPORT_BUCKET", doc: "Bucket for reports too large for the table.", default: None, functions: &["scan", "results"] },
     Key {
         name: "PORTCULLIS_DEFINITIONS_BUCKET",
