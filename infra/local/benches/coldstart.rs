@@ -1,17 +1,24 @@
 //! From the start of a bootstrap to its first answer, as Lambda sees it, against a function that only says hello.
 //!
 //! ```text
-//! cargo build --release -p portcullis-auth -p portcullis-upload -p portcullis-results -p portcullis-admin
-//! cargo build --release -p portcullis-local --example hello
-//! cargo bench -p portcullis-local --bench coldstart
+//! cargo build --release --workspace --bin auth --bin upload --bin results --bin admin --example hello
+//! cargo bench --workspace --bench coldstart
 //! ```
 //!
 //! Each bootstrap is started against a Runtime API of this process with the environment that `template.yaml` gives it,
 //! gets one event of `events/`, and answers with the help of the embedded services. `PORTCULLIS_BOOTSTRAPS` names
-//! another folder with the binaries, `PORTCULLIS_BENCH_ROUNDS` another number of rounds. The sizes are of the binary as
+//! another folder with the functions' binaries (the `lambda` folder of `cargo lambda build`, say),
+//! `PORTCULLIS_BENCH_ROUNDS` another number of rounds. The sizes are of the binary as
 //! built (the release profile strips it) and in a deflated zip file, as it is uploaded.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark fails by panicking and prints its table")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark fails by panicking and prints its table"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
@@ -93,7 +100,9 @@ async fn run(rounds: usize) {
         }
     }
     println!("## Cold start: {rounds} starts each, medians\n");
-    println!("| function | event | status | spawn to ready | spawn to answer | / hello | CPU | / hello | binary | zipped (target <= {ZIPPED_TARGET} MiB) |");
+    println!(
+        "| function | event | status | spawn to ready | spawn to answer | / hello | CPU | / hello | binary | zipped (target <= {ZIPPED_TARGET} MiB) |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     let of = |name: &str, value: fn(&Start) -> Duration| median(starts.get(name).unwrap().iter().map(value).collect());
     for (name, event) in FUNCTIONS {
@@ -118,9 +127,14 @@ async fn run(rounds: usize) {
 /// Where the binary of a function is.
 fn bootstrap(name: &str) -> PathBuf {
     // This benchmark is target/<profile>/deps/coldstart-<hash>.
-    let built = || std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
-    let folder = std::env::var_os("PORTCULLIS_BOOTSTRAPS").map_or_else(built, PathBuf::from);
-    let path = if name == "hello" { folder.join("examples/hello") } else { folder.join(name) };
+    let built = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+    let path = if name == "hello" {
+        built.join("examples/hello")
+    } else {
+        let path = std::env::var_os("PORTCULLIS_BOOTSTRAPS").map_or(built, PathBuf::from).join(name);
+        // `cargo lambda build` gives each function a folder.
+        if path.is_dir() { path.join("bootstrap") } else { path }
+    };
     assert!(path.is_file(), "`{}` is not there; the head of this file says how it is built", path.display());
     path
 }
@@ -212,7 +226,8 @@ async fn unexpected(request: axum::extract::Request) -> StatusCode {
 /// Time that the threads of a process ran so far.
 fn cpu_of(process: u32) -> Duration {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let times = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok()?.split_whitespace().next()?.parse::<u64>().ok());
+    let times =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok()?.split_whitespace().next()?.parse::<u64>().ok());
     Duration::from_nanos(times.sum())
 }
 

@@ -1,11 +1,18 @@
 //! Many small files through everything: HTTP in, object, event, queue, scan, verdict, HTTP out.
 //!
-//! `cargo bench -p portcullis-local --bench throughput` sends 10 000 files of 1–64 KiB (`PORTCULLIS_BENCH_FILES=200`
+//! `cargo bench --workspace --bench throughput` sends 10 000 files of 1–64 KiB (`PORTCULLIS_BENCH_FILES=200`
 //! sends fewer) with 8 clients, at most 64 files under way, and prints a Markdown table. The clients and the host
 //! share this process, so its CPU time holds the clients' part too; the engines work in processes of their own. On a
 //! machine that is busy with other things only the CPU times mean anything.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::cast_precision_loss, reason = "a benchmark fails by panicking and prints its table")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark fails by panicking and prints its table"
+)]
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -258,7 +265,8 @@ fn size_of_file(number: usize) -> usize {
 
 /// Even numbers are text, odd ones random bytes.
 fn content(number: usize) -> Vec<u8> {
-    const WORDS: &[&str] = &["invoice", "the", "gate", "total", "of", "2024-11-22", "street", "and", "amount;", "12,50", "please", "\n", "order", "no."];
+    const WORDS: &[&str] =
+        &["invoice", "the", "gate", "total", "of", "2024-11-22", "street", "and", "amount;", "12,50", "please", "\n", "order", "no."];
     let (size, mut noise) = (size_of_file(number), Noise::of(number));
     let mut out = format!("file {number} ").into_bytes();
     while out.len() < size {
