@@ -78,9 +78,9 @@ async fn update(identity: &Identity, mut user: User, options: &AdminOptions) -> 
         changed = true;
     }
     if let Some(digest) = options.apikey.as_deref().map(digest).filter(|digest| user.apikey_sha256.as_ref() != Some(digest)) {
-        identity.replace_key(&user, &digest).await.or_else(|error| match error {
-            StoreError::Conflict { .. } => Ok(()),
-            error => Err(error),
+        identity.replace_key(&user, &digest).await.map_err(|error| match error {
+            StoreError::Conflict { .. } => HostError::Administrator("the API key belongs to another user".into()),
+            error => error.into(),
         })?;
         changed = true;
     }
