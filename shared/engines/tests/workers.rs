@@ -72,7 +72,7 @@ async fn every_kind_of_death_costs_its_own_job_only() {
             assert_eq!(fine.unwrap().root.verdict.code, Code::NoThreatDetected, "beside {what}");
             death.unwrap_err()
         };
-        assert!(death.reason.contains(says), "{what}: {death}");
+        assert!(death.on_job && death.reason.contains(says), "{what}: {death}");
         assert_eq!(code(&bench.pool, b"fine").await, Code::NoThreatDetected, "after {what}");
     }
 }
@@ -139,7 +139,8 @@ async fn what_can_not_be_started_is_a_death() {
             test_hooks: false,
         });
         let case = Case::new("a", b"x");
-        assert!(bench.pool.analyse(job(&case)).await.is_err(), "{executable}");
+        let death = bench.pool.analyse(job(&case)).await.unwrap_err();
+        assert!(!death.on_job, "the file is not to blame: {executable}: {death}");
         assert!(bench.pool.status().await.is_err());
     }
 }

@@ -44,17 +44,23 @@ pub struct WorkerConfig {
     pub test_hooks: bool,
 }
 
-/// A worker died on a job. The job may be tried again; the third death should end it as `Failed`.
+/// A worker died or did not start. The job may be tried again; the third death on it should end it as `Failed`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the worker died: {reason}")]
 pub struct WorkerDeath {
     /// What is known: a signal, an exit code, or what broke.
     pub reason: String,
+    /// Whether it worked on a job. If not (it did not start, or did not load its definitions), the file is not to blame.
+    pub on_job: bool,
 }
 
 impl WorkerDeath {
-    fn of(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+    fn before_job(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), on_job: false }
+    }
+
+    fn on_job(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), on_job: true }
     }
 }
 
@@ -96,7 +102,7 @@ impl WorkerPool {
     ///
     /// A job that does not end within its budget is reported as `Failed`; only the death of the worker is an error.
     pub async fn analyse(&self, job: Job) -> Result<AnalysisReport, WorkerDeath> {
-        let permit = self.shared.permits.acquire().await.map_err(|_| WorkerDeath::of("the pool is closed"))?;
+        let permit = self.shared.permits.acquire().await.map_err(|_| WorkerDeath::before_job("the pool is closed"))?;
         let limit = job.budget() + GRACE;
         let mut worker = self.worker().await?;
         let request = Request::Analyse(Box::new(job));
@@ -107,8 +113,8 @@ impl WorkerPool {
                 self.put_back(worker);
                 Ok(*report)
             }
-            Ok(Ok(Response::Ready(_))) => Err(WorkerDeath::of("it answered out of turn")),
-            Ok(Err(error)) => Err(worker.post_mortem(&error).await),
+            Ok(Ok(Response::Ready(_))) => Err(WorkerDeath::on_job("it answered out of turn")),
+            Ok(Err(error)) => Err(WorkerDeath::on_job(worker.post_mortem(&error).await)),
             Err(_) => {
                 worker.kill().await;
                 Ok(pipeline::unreadable(&job, "the analysis did not end within its time and was stopped"))
@@ -133,7 +139,7 @@ impl WorkerPool {
         }
         let worker = self.start().await?;
         self.put_back(worker);
-        known().ok_or_else(|| WorkerDeath::of("the definitions changed meanwhile"))
+        known().ok_or_else(|| WorkerDeath::before_job("the definitions changed meanwhile"))
     }
 
     /// Takes up changed definitions: jobs that run end with the old ones, later jobs begin with the new ones.
@@ -173,11 +179,11 @@ impl WorkerPool {
         if config.test_hooks {
             command.env(hooks::ENV, "1");
         }
-        let start_failed = |error: io::Error| WorkerDeath::of(format!("`{}` could not be started: {error}", config.executable.display()));
+        let start_failed = |error: io::Error| WorkerDeath::before_job(format!("`{}` could not be started: {error}", config.executable.display()));
         tokio::fs::create_dir_all(&config.scratch_dir).await.map_err(start_failed)?;
         let mut process = command.spawn().map_err(start_failed)?;
         let (Some(to), Some(from)) = (process.stdin.take(), process.stdout.take()) else {
-            return Err(WorkerDeath::of("its standard input and output could not be taken"));
+            return Err(WorkerDeath::before_job("its standard input and output could not be taken"));
         };
         let mut worker = Worker { process, to, from, generation };
         let setup = Setup {
@@ -194,9 +200,9 @@ impl WorkerPool {
                 drop(known);
                 Ok(worker)
             }
-            Ok(Ok(Response::Report(_))) => Err(WorkerDeath::of("it answered out of turn")),
-            Ok(Err(error)) => Err(worker.post_mortem(&error).await),
-            Err(_) => Err(WorkerDeath::of("it did not load its definitions in time")),
+            Ok(Ok(Response::Report(_))) => Err(WorkerDeath::before_job("it answered out of turn")),
+            Ok(Err(error)) => Err(WorkerDeath::before_job(worker.post_mortem(&error).await)),
+            Err(_) => Err(WorkerDeath::before_job("it did not load its definitions in time")),
         }
     }
 }
@@ -215,12 +221,12 @@ impl Worker {
     }
 
     /// Why it does not answer any more.
-    async fn post_mortem(mut self, error: &io::Error) -> WorkerDeath {
+    async fn post_mortem(mut self, error: &io::Error) -> String {
         if let Ok(Ok(status)) = timeout(Duration::from_secs(2), self.process.wait()).await {
-            return WorkerDeath::of(describe(status));
+            return describe(status);
         }
         self.kill().await;
-        WorkerDeath::of(format!("it broke off: {error}"))
+        format!("it broke off: {error}")
     }
 }
 
