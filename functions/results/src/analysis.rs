@@ -1,7 +1,7 @@
 //! `GET /file/{data_id}`, `/process/{data_id}`, `/archive/{data_id}`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, State, rejection::PathRejection};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use portcullis_core::auth::Caller;
@@ -15,7 +15,13 @@ use crate::Results;
 use crate::paging::{MAX_PAGE, Window};
 
 /// The result of a submission or of a child, finished or not.
-pub(crate) async fn by_id(State(results): State<Results>, Path(asked): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn by_id(
+    State(results): State<Results>,
+    asked: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let Path(asked) = asked.map_err(|_| ApiError::with_text(ErrorCode::BadRequest, "The path is not valid UTF-8."))?;
     let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let window = Window::read(&uri)?;
     let Some(id) = DataId::parse(&asked) else { return Ok(Json(result::not_found(&asked)).into_response()) };
@@ -23,7 +29,12 @@ pub(crate) async fn by_id(State(results): State<Results>, Path(asked): Path<Stri
 }
 
 /// The report of an archive with all its children: as many as fit a page without a query, else the page asked for.
-pub(crate) async fn archive(state: State<Results>, path: Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn archive(
+    state: State<Results>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     by_id(state, path, headers, uri).await
 }
 

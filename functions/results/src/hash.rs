@@ -1,7 +1,7 @@
 //! `GET /hash/{md5|sha1|sha256|sha512}` (contract F6).
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, State, rejection::PathRejection};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use portcullis_core::http::body;
@@ -15,7 +15,13 @@ use crate::paging::Window;
 /// Unknown: 200 and `Not Found` under the hash exactly as it was asked.
 ///
 /// A result that is not the caller's looks the same as none: a hash must not tell what others submitted.
-pub(crate) async fn by_hash(State(results): State<Results>, Path(asked): Path<String>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn by_hash(
+    State(results): State<Results>,
+    asked: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let Path(asked) = asked.map_err(|_| ApiError::with_text(ErrorCode::BadRequest, "The path is not valid UTF-8."))?;
     let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let window = Window::read(&uri)?;
     let rule = body::header(&headers, "rule").filter(|rule| !rule.is_empty());

@@ -56,27 +56,30 @@ impl DefinitionsSync {
         if state.looked.is_some_and(|at| at.elapsed() < INTERVAL) {
             return Ok(());
         }
-        let listed = match self.list().await {
-            Ok(listed) => listed,
-            Err(error) if state.seen.is_some() => {
-                tracing::error!(%error, "definitions can not be looked at; the previous ones stay");
-                state.looked = Some(Instant::now());
-                return Ok(());
-            }
-            Err(error) => return Err(Failed::Retry(portcullis_core::error::chain(&error))),
-        };
-        let names: Vec<(String, String)> = listed.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
-        if state.seen.as_ref() != Some(&names) {
-            self.mirror(&listed).await?;
-            let status = pool.reload().await.map_err(|death| Failed::Retry(format!("a worker could not load the definitions: {death}")))?;
-            for engine in status.iter().filter(|engine| !engine.issues.is_empty()) {
-                tracing::warn!(engine = engine.name, issues = ?engine.issues, "definitions have issues");
-            }
-            settings.put(PUBLISHED, &status).await?;
-            tracing::info!(files = names.len(), "definitions loaded");
-            state.seen = Some(names);
+        match self.update(&mut state.seen, pool, settings).await {
+            Ok(()) => {}
+            Err(failure) if state.seen.is_some() => tracing::error!(%failure, "definitions can not be renewed; the previous ones stay"),
+            Err(failure) => return Err(failure),
         }
         state.looked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Brings the workers up to what the bucket holds.
+    async fn update(&self, seen: &mut Option<Vec<(String, String)>>, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
+        let listed = self.list().await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))?;
+        let names: Vec<(String, String)> = listed.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
+        if seen.as_ref() == Some(&names) {
+            return Ok(());
+        }
+        self.mirror(&listed).await?;
+        let status = pool.reload().await.map_err(|death| Failed::Retry(format!("a worker could not load the definitions: {death}")))?;
+        for engine in status.iter().filter(|engine| !engine.issues.is_empty()) {
+            tracing::warn!(engine = engine.name, issues = ?engine.issues, "definitions have issues");
+        }
+        settings.put(PUBLISHED, &status).await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))?;
+        tracing::info!(files = names.len(), "definitions loaded");
+        *seen = Some(names);
         Ok(())
     }
 
@@ -88,6 +91,10 @@ impl DefinitionsSync {
         // "Folders" that consoles create are empty objects.
         found.retain(|object| !object.key.ends_with('/'));
         Ok(found)
+    }
+
+    async fn document(&self, key: &str) -> Result<bytes::Bytes, Failed> {
+        self.objects.document(&self.bucket, key).await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))
     }
 
     /// Writes a complete new folder and switches to it.
@@ -106,7 +113,7 @@ impl DefinitionsSync {
             if let Some(parent) = path.parent() {
                 tokio::fs::create_dir_all(parent).await.map_err(retry)?;
             }
-            tokio::fs::write(&path, self.objects.document(&self.bucket, &object.key).await?).await.map_err(retry)?;
+            tokio::fs::write(&path, self.document(&object.key).await?).await.map_err(retry)?;
         }
         let previous = tokio::fs::read_link(&self.current).await.ok();
         let link = self.base.join("next");

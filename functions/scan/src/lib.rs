@@ -21,6 +21,7 @@ use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::store::{children::Children, hashes::Hashes, objects::Objects, queue::Queue, scans::Scans, settings::Settings};
 use portcullis_engines::{WorkerConfig, WorkerPool};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 use definitions::DefinitionsSync;
 
@@ -38,6 +39,8 @@ pub struct Scan {
     notify_queue: Queue,
     pool: WorkerPool,
     definitions: DefinitionsSync,
+    /// One per worker. A scan's time begins when it has one; its claim is renewed while it waits.
+    slots: Semaphore,
     upload_bucket: String,
     deadline_ms: i64,
     retention_ms: i64,
@@ -71,11 +74,12 @@ impl Scan {
         let memory_mb = reader.number("PORTCULLIS_WORKER_MEMORY_MB", 256..=16_384);
         let scratch = PathBuf::from(reader.text("PORTCULLIS_SCRATCH_DIR"));
         reader.finish(())?;
+        let workers = usize::try_from(workers).unwrap_or(1);
         let (dynamodb, objects) = (clients.dynamodb(), Objects::new(clients.s3().clone()));
         let definitions = DefinitionsSync::new(objects.clone(), definitions_bucket, scratch.join("definitions"));
         let pool = WorkerPool::new(WorkerConfig {
             executable: host.executable,
-            workers: usize::try_from(workers).unwrap_or(1),
+            workers,
             definitions_dir: Some(definitions.folder().to_owned()),
             cache_dir: scratch.join("rules-cache"),
             scratch_dir: scratch.join("scratch"),
@@ -92,6 +96,7 @@ impl Scan {
             notify_queue: Queue::new(clients.sqs().clone(), notify_queue),
             pool,
             definitions,
+            slots: Semaphore::new(workers),
             upload_bucket,
             deadline_ms: i64::try_from(deadline_seconds * 1000).unwrap_or(i64::MAX),
             retention_ms: i64::try_from(retention_hours * 3_600_000).unwrap_or(i64::MAX),
@@ -107,15 +112,17 @@ impl Scan {
     /// a worker that vanished, not for one that can say what it waits for).
     async fn handle_message(&self, message: SqsMessage, ends_at: i64) -> Result<(), Failed> {
         let body = message.body.as_deref().unwrap_or_default();
-        let result = async {
-            self.definitions.refresh(&self.pool, &self.settings).await?;
-            for request in message::parse(body)? {
-                self.scan(request, ends_at).await?;
+        let mut failure = None;
+        match message::parse(body) {
+            // Each object on its own: one that has to wait must not keep the others from being recorded and scanned.
+            Ok(requests) => {
+                for request in requests {
+                    failure = self.scan(request, ends_at).await.err().or(failure);
+                }
             }
-            Ok(())
+            Err(poison) => failure = Some(poison.into()),
         }
-        .await;
-        let Err(failure) = result else { return Ok(()) };
+        let Some(failure) = failure else { return Ok(()) };
         let (delay, failed) = match failure {
             ScanFailure::Held { until } => {
                 let wait = u64::try_from(until - now_ms()).unwrap_or_default().clamp(1000, 60_000);

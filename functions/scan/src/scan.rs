@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_core::batch::Failed;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::rule::Rule;
@@ -63,7 +64,7 @@ impl Scan {
 
     /// The record of an object in a watched bucket. Only roles that see all results may read it.
     async fn announce(&self, id: &DataId, object: &ObjectRef) -> Result<(), ScanFailure> {
-        let rules = rules::in_force(&self.settings).await?;
+        let rules = rules::in_force(&self.settings).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
         let rule = rules::for_object(&rules, &object.bucket, &object.key).map(|rule| rule.name.clone()).unwrap_or_default();
         let now = now_ms();
         let submission = Submission {
@@ -113,7 +114,9 @@ impl Scan {
         if now_ms() >= submission.deadline_at {
             return failed("The deadline passed before the scan could begin.".into());
         }
-        let rules = rules::in_force(&self.settings).await?;
+        self.definitions.refresh(&self.pool, &self.settings).await?;
+        // Rules that can not be read stop scans until somebody mends them; they lose none.
+        let rules = rules::in_force(&self.settings).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
         let Some(rule) = rules.into_iter().find(|rule| rule.name == submission.rule) else {
             return failed(format!("Rule `{}` does not exist any more.", submission.rule));
         };
@@ -150,6 +153,7 @@ impl Scan {
     async fn run_worker(&self, claimed: &Claimed, object: &ObjectRef, rule: Rule, ends_at: i64) -> Result<Ended, ScanFailure> {
         let submission = &claimed.record.submission;
         let failed = |detail: String| Ok(Ended::Report(Box::new(unscanned(submission, object, Verdict::failed(detail)))));
+        let _slot = self.slots.acquire().await.map_err(|_| Failed::Retry("the scan function is ending".into()))?;
         let file = match fetch::to_disk(&self.objects, object, self.pool.scratch_dir()).await {
             Ok(file) => file,
             Err(StoreError::Conflict { .. } | StoreError::Missing { .. }) => {
@@ -160,7 +164,7 @@ impl Scan {
         loop {
             let left = ends_at - now_ms();
             if left < LEAST_MS {
-                return Err(portcullis_core::batch::Failed::Retry("the invocation has no time left".into()).into());
+                return Err(Failed::Retry("the invocation has no time left".into()).into());
             }
             let job = Job {
                 path: file.path().to_owned(),
@@ -172,6 +176,8 @@ impl Scan {
             };
             match self.pool.analyse(job).await {
                 Ok(report) => return Ok(Ended::Report(Box::new(report))),
+                // A worker that could not even start says nothing about the file.
+                Err(death) if !death.on_job => return Err(Failed::Retry(death.to_string()).into()),
                 Err(death) => {
                     let tries = match self.scans.count_death(&submission.id, &claimed.token).await {
                         Ok(tries) => tries,

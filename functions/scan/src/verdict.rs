@@ -108,6 +108,11 @@ impl Scan {
             return Ok(());
         }
         let verdict = &outcome.report.verdict;
+        // Without a version the tag would go to whatever is under the key by now.
+        if object.version.is_none() && !verdict.code.is_blocked() {
+            tracing::warn!(data_id = %record.submission.id, bucket = object.bucket, "not tagged clean: the bucket has no versions");
+            return Ok(());
+        }
         let word = if verdict.code.is_blocked() { "blocked" } else { "clean" };
         let tags = [
             ("portcullis:verdict", word.to_owned()),

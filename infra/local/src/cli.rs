@@ -98,5 +98,6 @@ fn overrides() -> BTreeMap<String, String> {
 fn read_rules(path: &std::path::Path) -> Result<Vec<Rule>, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("`{}`: {e}", path.display()))?;
     let rules: Vec<Rule> = serde_json::from_str(&text).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    Rule::validate_all(&rules)?;
     if rules.is_empty() { Err(format!("`{}` has no rule", path.display())) } else { Ok(rules) }
 }

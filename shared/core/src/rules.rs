@@ -10,8 +10,12 @@ use crate::store::settings::Settings;
 pub const SETTING: &str = "RULES";
 
 /// The rules in force. Without configuration: one rule with the defaults. Never empty.
+///
+/// # Errors
+/// Also when a rule is not valid: a misspelt engine must not mean that it does not look.
 pub async fn in_force(settings: &Settings) -> Result<Vec<Rule>, StoreError> {
     let rules: Vec<Rule> = settings.get(SETTING).await?.unwrap_or_default();
+    Rule::validate_all(&rules).map_err(|problem| StoreError::Permanent { what: "read the rules", source: problem.into() })?;
     Ok(if rules.is_empty() { vec![Rule::default()] } else { rules })
 }
 

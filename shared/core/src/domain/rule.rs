@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::engine::CATALOGUE;
 use super::verdict::Code;
 
 /// Limits on what comes out of archives. Counted on what is really produced; headers are not believed.
@@ -76,5 +77,78 @@ impl Default for Rule {
             tolerate: Vec::new(),
             timeout_seconds: 240,
         }
+    }
+}
+
+impl Rule {
+    /// Whether the rule says what can be done: every value within its range, every engine one that exists.
+    ///
+    /// # Errors
+    /// One sentence that names the rule and the value.
+    pub fn validate(&self) -> Result<(), String> {
+        let limits = &self.extraction;
+        let ranges = [
+            ("max_file_size", self.max_file_size, 1, 5 * 1024 * 1024 * 1024),
+            ("timeout_seconds", self.timeout_seconds, 1, 900),
+            ("extraction.max_depth", u64::from(limits.max_depth), 1, 50),
+            ("extraction.max_entries", limits.max_entries, 1, 1_000_000),
+            ("extraction.max_total_bytes", limits.max_total_bytes, 1, 1 << 40),
+            ("extraction.max_ratio", limits.max_ratio, 2, 100_000),
+            ("extraction.timeout_seconds", limits.timeout_seconds, 1, 900),
+        ];
+        let wrong = |what: String| Err(format!("Rule `{}`: {what}.", self.name));
+        if self.name.is_empty() || self.name.len() > 128 {
+            return wrong("a name has 1 to 128 bytes".into());
+        }
+        if let Some((field, value, from, to)) = ranges.into_iter().find(|(_, value, from, to)| !(from..=to).contains(&value)) {
+            return wrong(format!("`{field}` is {value}, not within {from} to {to}"));
+        }
+        if let Some(engine) = self.engines.iter().find(|name| !CATALOGUE.iter().any(|known| known.kind == "av" && known.name == *name)) {
+            return wrong(format!("there is no engine `{engine}`"));
+        }
+        if let Some(code) = self.tolerate.iter().find(|code| !code.is_tolerable()) {
+            return wrong(format!("code {} `{}` can not be tolerated", code.value(), code.text()));
+        }
+        Ok(())
+    }
+
+    /// A set of rules as a whole: each one valid, no name twice.
+    ///
+    /// # Errors
+    /// As [`Rule::validate`].
+    pub fn validate_all(rules: &[Self]) -> Result<(), String> {
+        for (position, rule) in rules.iter().enumerate() {
+            rule.validate()?;
+            if rules.iter().take(position).any(|other| other.name == rule.name) {
+                return Err(format!("Rule `{}` stands twice.", rule.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid() {
+        assert_eq!(Rule::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_value_out_of_range_an_unknown_engine_and_a_threat_to_tolerate_are_named() {
+        let wrong = [
+            (Rule { timeout_seconds: 0, ..Rule::default() }, "`timeout_seconds` is 0"),
+            (Rule { max_file_size: u64::MAX, ..Rule::default() }, "`max_file_size`"),
+            (Rule { engines: vec!["YARAX".into()], ..Rule::default() }, "no engine `YARAX`"),
+            (Rule { tolerate: vec![Code::Infected], ..Rule::default() }, "can not be tolerated"),
+            (Rule { name: String::new(), ..Rule::default() }, "1 to 128 bytes"),
+        ];
+        for (rule, text) in wrong {
+            let problem = rule.validate().unwrap_err();
+            assert!(problem.contains(text), "{problem}");
+        }
+        assert!(Rule::validate_all(&[Rule::default(), Rule::default()]).unwrap_err().contains("twice"));
     }
 }

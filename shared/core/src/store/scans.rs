@@ -287,8 +287,11 @@ impl Scans {
                     .send()
                     .await
                     .map_err(|e| StoreError::from_sdk("read an open submission", e))?;
-                if let Some(item) = output.item.filter(|item| item.contains_key("pending_shard")) {
-                    due.push(Due { record: record(&item)?, claim_until: number(&item, "claim_until").unwrap_or_default() });
+                let Some(item) = output.item.filter(|item| item.contains_key("pending_shard")) else { continue };
+                match record(&item) {
+                    Ok(record) => due.push(Due { record, claim_until: number(&item, "claim_until").unwrap_or_default() }),
+                    // One that can not be read must not keep the others from being looked at.
+                    Err(error) => tracing::error!(pk = text(&item, "pk"), error = %crate::error::chain(&error), "an open submission is unreadable"),
                 }
             }
         }
