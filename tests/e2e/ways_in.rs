@@ -24,8 +24,8 @@ async fn presign(headers: &[(&str, &str)]) -> Value {
 async fn upload(presigned: &Value, content: Vec<u8>, changes: &[(&str, &str)]) -> StatusCode {
     let mut form = Form::new();
     for (name, value) in presigned["fields"].as_object().unwrap() {
-        let changed = changes.iter().find(|(changed, _)| changed == name).map(|(_, value)| (*value).to_owned());
-        form = form.text(name.clone(), changed.unwrap_or_else(|| value.as_str().unwrap().to_owned()));
+        let other = changes.iter().find(|(changed, _)| changed == name).map(|(_, value)| (*value).to_owned());
+        form = form.text(name.clone(), other.unwrap_or_else(|| value.as_str().unwrap().to_owned()));
     }
     form = form.part("file", Part::bytes(content).file_name("file"));
     reqwest::Client::new().post(presigned["url"].as_str().unwrap()).multipart(form).send().await.unwrap().status()
@@ -80,7 +80,7 @@ async fn put(key: &str, content: Vec<u8>) -> Option<String> {
 async fn tags(key: &str, version: Option<&str>) -> HashMap<String, String> {
     let target = Target::get();
     let clients = target.clients();
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     loop {
         let request = clients.s3().get_object_tagging().bucket(&target.inbox).key(key).set_version_id(version.map(str::to_owned));
         let set = request.send().await.unwrap().tag_set;

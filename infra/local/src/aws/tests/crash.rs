@@ -15,9 +15,8 @@ use crate::aws::s3::{BucketSpec, QueueRule};
 /// Folder for the process to be killed; set by the test below only.
 const FOLDER: &str = "PORTCULLIS_TEST_CRASH_FOLDER";
 
-/// Not a test by itself: runs the emulator until it is killed.
+/// Not a test by itself: does nothing in a run of its own, and runs the emulator until it is killed for the test below.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "started by `nothing_answered_is_lost_by_kill_9`"]
 async fn emulator_to_be_killed() {
     let Ok(dir) = std::env::var(FOLDER) else { return };
     let emulator = Emulator::start(config(dir.as_ref())).await.unwrap();
@@ -33,7 +32,7 @@ async fn emulator_to_be_killed() {
 async fn nothing_answered_is_lost_by_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["emulator_to_be_killed", "--ignored", "--nocapture"])
+        .args(["emulator_to_be_killed", "--nocapture"])
         .env(FOLDER, dir.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
