@@ -23,6 +23,10 @@ fmt:
 fmt-check:
     cargo fmt --all --check
 
+# The README's figures (release build; needs a quiet machine)
+bench:
+    cargo bench --locked --workspace
+
 # Licences, bans and sources of dependencies
 deny:
     cargo fetch --locked

@@ -12,16 +12,16 @@ use portcullis_core::store::scans::Inline;
 use portcullis_core::wire::result::{self, ExtractedFiles};
 
 use crate::Results;
-use crate::paging::{MAX_PAGE, Window};
+use crate::asked::{MAX_PAGE, Window, asked};
 
 /// The result of a submission or of a child, finished or not.
 pub(crate) async fn by_id(
     State(results): State<Results>,
-    asked: Result<Path<String>, PathRejection>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let Path(asked) = asked.map_err(|_| ApiError::with_text(ErrorCode::BadRequest, "The path is not valid UTF-8."))?;
+    let asked = asked(path)?;
     let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let window = Window::read(&uri)?;
     let Some(id) = DataId::parse(&asked) else { return Ok(Json(result::not_found(&asked)).into_response()) };

@@ -9,7 +9,7 @@ use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::wire::result;
 
 use crate::Results;
-use crate::paging::Window;
+use crate::asked::{Window, asked};
 
 /// The newest result for a content; only results under the rule of the `rule` header, if there is one.
 /// Unknown: 200 and `Not Found` under the hash exactly as it was asked.
@@ -17,11 +17,11 @@ use crate::paging::Window;
 /// A result that is not the caller's looks the same as none: a hash must not tell what others submitted.
 pub(crate) async fn by_hash(
     State(results): State<Results>,
-    asked: Result<Path<String>, PathRejection>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let Path(asked) = asked.map_err(|_| ApiError::with_text(ErrorCode::BadRequest, "The path is not valid UTF-8."))?;
+    let asked = asked(path)?;
     let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let window = Window::read(&uri)?;
     let rule = body::header(&headers, "rule").filter(|rule| !rule.is_empty());

@@ -4,9 +4,9 @@
 //! and an id that was issued answers 200.
 
 mod analysis;
+mod asked;
 mod hash;
 mod listing;
-mod paging;
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use portcullis_core::clock::{iso, now_ms};
 use portcullis_core::domain::event::VerdictEvent;
 use portcullis_core::domain::id::DataId;
-use portcullis_core::domain::report::{AnalysisReport, Digests, FileReport, FileType, Timing};
+use portcullis_core::domain::report::{AnalysisReport, Digests, FileReport};
 use portcullis_core::domain::submission::{ObjectRef, Outcome, Record, Source, Submission};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::store::StoreError;
@@ -16,22 +16,7 @@ const INDEXED_CHILDREN: usize = 100;
 
 /// The report of a file that no engine looked at.
 pub(crate) fn unscanned(submission: &Submission, object: &ObjectRef, verdict: Verdict) -> AnalysisReport {
-    AnalysisReport {
-        root: FileReport {
-            name: submission.name.clone(),
-            size: object.size,
-            digests: Digests::default(),
-            file_type: FileType::default(),
-            engines: Vec::new(),
-            yara: Vec::new(),
-            verdict,
-            timing: Timing::default(),
-            depth: 0,
-            is_archive: false,
-            type_skipped: false,
-        },
-        children: Vec::new(),
-    }
+    AnalysisReport { root: FileReport::unscanned(&submission.name, object.size, verdict), children: Vec::new() }
 }
 
 impl Scan {

@@ -14,7 +14,7 @@ use portcullis_core::aws::Clients;
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::domain::event::{ScanRequest, VerdictEvent};
-use portcullis_core::domain::report::{Digests, FileReport, FileType, Timing};
+use portcullis_core::domain::report::FileReport;
 use portcullis_core::domain::submission::{Outcome, Record, Source};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::store::StoreError;
@@ -129,19 +129,7 @@ impl Sweep {
     async fn fail(&self, record: &Record, reason: &str) -> Result<(), StoreError> {
         let (submission, now) = (&record.submission, now_ms());
         let outcome = Outcome {
-            report: FileReport {
-                name: submission.name.clone(),
-                size: submission.size,
-                digests: Digests::default(),
-                file_type: FileType::default(),
-                engines: Vec::new(),
-                yara: Vec::new(),
-                verdict: Verdict::failed(reason),
-                timing: Timing::default(),
-                depth: 0,
-                is_archive: false,
-                type_skipped: false,
-            },
+            report: FileReport::unscanned(&submission.name, submission.size, Verdict::failed(reason)),
             child_count: 0,
             worst_child: 0,
             started_at: record.started_at.unwrap_or(now),

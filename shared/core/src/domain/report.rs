@@ -123,6 +123,23 @@ pub struct FileReport {
 }
 
 impl FileReport {
+    /// The report of a content that no engine looked at.
+    pub fn unscanned(name: impl Into<String>, size: u64, verdict: Verdict) -> Self {
+        Self {
+            name: name.into(),
+            size,
+            digests: Digests::default(),
+            file_type: FileType::default(),
+            engines: Vec::new(),
+            yara: Vec::new(),
+            verdict,
+            timing: Timing::default(),
+            depth: 0,
+            is_archive: false,
+            type_skipped: false,
+        }
+    }
+
     /// Rows of engines that found a threat (infected, suspicious or unwanted), in the content or in what came out of it.
     pub fn detections(&self) -> impl Iterator<Item = &EngineReport> {
         self.engines.iter().filter(|e| matches!(e.code, Code::Infected | Code::Suspicious | Code::PotentiallyUnwanted))

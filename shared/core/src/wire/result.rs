@@ -353,7 +353,6 @@ pub fn not_found(asked: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::report::{Digests, FileType, Timing};
     use crate::domain::submission::Source;
 
     fn record(outcome: Option<Outcome>) -> Record {
@@ -382,19 +381,7 @@ mod tests {
 
     fn outcome(codes: &[Code]) -> Outcome {
         Outcome {
-            report: FileReport {
-                name: "a.txt".into(),
-                size: 3,
-                digests: Digests::default(),
-                file_type: FileType::default(),
-                engines: Vec::new(),
-                yara: Vec::new(),
-                verdict: Verdict::decide(codes, &[]),
-                timing: Timing::default(),
-                depth: 0,
-                is_archive: false,
-                type_skipped: false,
-            },
+            report: FileReport::unscanned("a.txt", 3, Verdict::decide(codes, &[])),
             child_count: 0,
             worst_child: 0,
             started_at: 1200,

@@ -1,11 +1,17 @@
-//! `first` and `size` of listings (contract §2.6, §9 U18).
+//! What the path and the query ask for: an id or hash, and `first` and `size` of listings (contract §2.6, §9 U18).
 
+use axum::extract::{Path, rejection::PathRejection};
 use axum::http::Uri;
 use portcullis_core::http::body::query;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 
 /// Largest page, and the page without a query, so that clients that never page see the children.
 pub(crate) const MAX_PAGE: usize = 500;
+
+/// The path parameter as it was asked.
+pub(crate) fn asked(path: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
+    path.map(|Path(asked)| asked).map_err(|_| ApiError::with_text(ErrorCode::BadRequest, "The path is not valid UTF-8."))
+}
 
 /// A window into a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
