@@ -56,7 +56,7 @@ impl Definitions {
     }
 }
 
-/// Regular files below `dir` with one of the extensions, sorted. A missing directory is no issue.
+/// Regular files below `dir` with one of the extensions (all if none is given), sorted. A missing directory is no issue.
 pub(crate) fn files_below(dir: &Path, extensions: &[&str], found: &mut Vec<PathBuf>, issues: &mut Vec<String>) {
     walk(dir, extensions, found, issues, 0);
     found.sort();
@@ -64,6 +64,11 @@ pub(crate) fn files_below(dir: &Path, extensions: &[&str], found: &mut Vec<PathB
         found.truncate(MAX_FILES);
         issues.push(format!("Only the first {MAX_FILES} files below `{}` are read.", dir.display()));
     }
+}
+
+/// Whether the name ends in one of the extensions, in whatever case.
+pub(crate) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.iter().any(|known| known.eq_ignore_ascii_case(e)))
 }
 
 fn walk(dir: &Path, extensions: &[&str], found: &mut Vec<PathBuf>, issues: &mut Vec<String>, level: usize) {
@@ -77,7 +82,7 @@ fn walk(dir: &Path, extensions: &[&str], found: &mut Vec<PathBuf>, issues: &mut 
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() && level < MAX_LEVELS {
             walk(&path, extensions, found, issues, level + 1);
-        } else if path.extension().and_then(|e| e.to_str()).is_some_and(|e| extensions.contains(&e)) && path.is_file() {
+        } else if (extensions.is_empty() || has_extension(&path, extensions)) && path.is_file() {
             found.push(path);
         }
         if found.len() > MAX_FILES {

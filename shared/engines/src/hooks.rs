@@ -1,7 +1,7 @@
 //! Ways to die on purpose, for the tests of workers. None of it exists in release builds.
 //!
 //! A debug build that finds `PORTCULLIS_TEST_HOOKS=1` in its environment does what a content asks for
-//! that begins with `PORTCULLIS-TEST-HOOK:` and one of `abort`, `overflow`, `hog`, `loop`, `panic`.
+//! that begins with `PORTCULLIS-TEST-HOOK:` and one of `abort`, `overflow`, `hog`, `loop`, `panic`, `panic-type`, `panic-plan`.
 
 /// Name of the environment variable.
 pub(crate) const ENV: &str = "PORTCULLIS_TEST_HOOKS";
@@ -10,8 +10,16 @@ pub(crate) const ENV: &str = "PORTCULLIS_TEST_HOOKS";
 #[cfg(not(debug_assertions))]
 pub(crate) fn trigger(_content: &[u8]) {}
 
+/// The same where types are detected.
+#[cfg(not(debug_assertions))]
+pub(crate) fn trigger_type(_content: &[u8]) {}
+
+/// The same where it is decided whether to open a content.
+#[cfg(not(debug_assertions))]
+pub(crate) fn trigger_plan(_content: &[u8]) {}
+
 #[cfg(debug_assertions)]
-pub(crate) use debug::trigger;
+pub(crate) use debug::{trigger, trigger_plan, trigger_type};
 
 #[cfg(debug_assertions)]
 mod debug {
@@ -20,12 +28,8 @@ mod debug {
     /// Does what the content asks for, if hooks are on.
     #[allow(clippy::panic, reason = "a hook of debug builds; panicking is its purpose")]
     pub(crate) fn trigger(content: &[u8]) {
-        static ON: OnceLock<bool> = OnceLock::new();
-        if !*ON.get_or_init(|| std::env::var(super::ENV).is_ok_and(|value| value == "1")) {
-            return;
-        }
-        let Some(wish) = content.strip_prefix(b"PORTCULLIS-TEST-HOOK:") else { return };
-        match wish.trim_ascii() {
+        let Some(wish) = wish(content) else { return };
+        match wish {
             b"abort" => std::process::abort(),
             b"overflow" => {
                 std::hint::black_box(overflow(std::hint::black_box(1)));
@@ -37,6 +41,22 @@ mod debug {
             b"panic" => panic!("test hook"),
             _ => {}
         }
+    }
+
+    /// Panics where types are detected.
+    pub(crate) fn trigger_type(content: &[u8]) {
+        assert!(wish(content) != Some(b"panic-type"), "test hook");
+    }
+
+    /// Panics where it is decided whether to open a content.
+    pub(crate) fn trigger_plan(content: &[u8]) {
+        assert!(wish(content) != Some(b"panic-plan"), "test hook");
+    }
+
+    fn wish(content: &[u8]) -> Option<&[u8]> {
+        static ON: OnceLock<bool> = OnceLock::new();
+        let wish = content.strip_prefix(b"PORTCULLIS-TEST-HOOK:")?;
+        ON.get_or_init(|| std::env::var(super::ENV).is_ok_and(|value| value == "1")).then_some(wish.trim_ascii())
     }
 
     #[allow(unconditional_recursion, reason = "a hook of debug builds; overflowing the stack is its purpose")]

@@ -309,8 +309,14 @@ fn an_archive_is_opened_within_its_time_only() {
 fn extraction_can_be_off() {
     let archive = zip(&[("eicar.com", &eicar())]);
     let report = Case::new("a.zip", &archive).rule(|rule| rule.extraction.enabled = false).run();
-    assert_eq!(lines(&report), ["0 a.zip"]);
+    assert_eq!(lines(&report), ["23 a.zip"], "what was not looked into is not clean");
     assert!(!report.root.is_archive);
+    let tolerated = Case::new("a.zip", &archive).rule(|rule| {
+        rule.extraction.enabled = false;
+        rule.tolerate = vec![Code::UnsupportedFileType];
+    });
+    assert_eq!(lines(&tolerated.run()), ["0 a.zip"]);
+    assert_eq!(lines(&Case::new("a", b"x").rule(|rule| rule.extraction.enabled = false).run()), ["0 a"]);
 }
 
 #[test]
@@ -352,4 +358,227 @@ fn containers_that_can_not_be_opened_are_not_clean() {
         assert_eq!(tolerated.root.verdict.code, Code::NoThreatDetected);
         assert_eq!(lines(&Case::new("o.zip", &zip(&[(name, content)])).run())[0], "23 o.zip");
     }
+}
+
+/// The parts of an archive, put together by hand: what a reader that ignores the directory finds in it.
+struct Parts {
+    name: &'static [u8],
+    content: Vec<u8>,
+    /// Compressed data, and what shall pass for them.
+    data: Vec<u8>,
+    method: u16,
+    flags: u16,
+    /// Zeros for sizes and checksum in the local header.
+    later: bool,
+    extra: Vec<u8>,
+}
+
+impl Parts {
+    /// A deflated file.
+    fn new(name: &'static [u8], content: &[u8]) -> Self {
+        Self { name, data: deflated_data(content), content: content.into(), method: 8, flags: 0, later: false, extra: Vec::new() }
+    }
+
+    /// A stored file of unknown length.
+    fn streamed(content: &[u8]) -> Self {
+        Self { data: content.into(), method: 0, flags: 8, later: true, ..Self::new(b"a.txt", content) }
+    }
+
+    fn evil() -> Self {
+        Self::new(b"evil.com", &eicar())
+    }
+
+    fn clean() -> Self {
+        Self::new(b"a.txt", &b"hello clean\n".repeat(3))
+    }
+
+    fn sizes(&self) -> Vec<u8> {
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
+        [common::crc32(&self.content), size(&self.data), size(&self.content)].iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    fn local(&self) -> Vec<u8> {
+        let sizes = if self.later { vec![0; 12] } else { self.sizes() };
+        let head = [&b"PK\x03\x04"[..], &words(&[20, self.flags, self.method, 0, 33]), &sizes].concat();
+        [head, words(&[len(self.name), len(&self.extra)]), self.name.into(), self.extra.clone(), self.data.clone()].concat()
+    }
+
+    fn central(&self, offset: usize) -> Vec<u8> {
+        let head = [&b"PK\x01\x02"[..], &words(&[20, 20, self.flags, self.method, 0, 33]), &self.sizes()].concat();
+        let offset = u32::try_from(offset).unwrap().to_le_bytes();
+        [head, words(&[len(self.name), 0, 0, 0, 0, 0, 0]), offset.into(), self.name.into()].concat()
+    }
+
+    fn descriptor(&self) -> Vec<u8> {
+        [&b"PK\x07\x08"[..], &self.sizes()].concat()
+    }
+}
+
+fn words(values: &[u16]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn len(bytes: &[u8]) -> u16 {
+    u16::try_from(bytes.len()).unwrap()
+}
+
+/// What the compressor makes of a content, cut out of an archive.
+fn deflated_data(content: &[u8]) -> Vec<u8> {
+    let archive = zip(&[("x", content)]);
+    let size = u32::from_le_bytes(archive[18..22].try_into().unwrap()) as usize;
+    let start = 30 + 1 + usize::from(u16::from_le_bytes(archive[28..30].try_into().unwrap()));
+    archive[start..start + size].into()
+}
+
+fn end(entries: u16, size: usize, offset: usize, comment: u16) -> Vec<u8> {
+    let long = |v: usize| u32::try_from(v).unwrap().to_le_bytes();
+    [&b"PK\x05\x06"[..], &words(&[0, 0, entries, entries]), &long(size), &long(offset), &words(&[comment])].concat()
+}
+
+/// An archive that lists `listed` (the first thing in `body`) only.
+fn listing(listed: &Parts, body: &[u8]) -> Vec<u8> {
+    let central = listed.central(0);
+    [body, &central, &end(1, central.len(), body.len(), 0)].concat()
+}
+
+fn fails(what: &str, content: &[u8]) {
+    for (name, content) in [("a.zip", content.to_vec()), ("outer.zip", zip(&[("a.zip", content)]))] {
+        let report = Case::new(name, &content).run();
+        assert_eq!(report.root.verdict.code, Code::Failed, "{what}, {name}: {:?}", report.root.verdict);
+    }
+}
+
+#[test]
+fn an_end_record_that_denies_the_entries_fails() {
+    let evil = Parts::evil();
+    let (local, central) = (evil.local(), evil.central(0));
+    fails("no directory", &[local.clone(), end(0, 0, local.len(), 0)].concat());
+    fails("a directory", &[local.clone(), central.clone(), end(0, 0, local.len() + central.len(), 0)].concat());
+    let real = listing(&evil, &local);
+    fails("after the real one", &[&real[..], &end(0, 0, 0, 0)].concat());
+    let behind_other = [b"junk".to_vec(), local.clone(), central.clone(), end(0, 0, 0, 0)].concat();
+    assert_eq!(code("a.bin", &behind_other), Code::Failed);
+    let behind_other = [b"junk".to_vec(), local.clone(), central.clone(), end(0, central.len(), 4 + local.len(), 0)].concat();
+    assert_eq!(code("a.bin", &behind_other), Code::Failed);
+    let commented = [end(0, 0, 0, 5), b"hello".to_vec()].concat();
+    assert_eq!(code("empty.zip", &commented), Code::NoThreatDetected, "nothing in it is nothing in it");
+}
+
+#[test]
+fn a_second_archive_behind_the_first_fails_whatever_its_comment_says() {
+    let (clean, evil) = (Parts::clean(), Parts::evil());
+    let first = listing(&clean, &clean.local());
+    for comment in [0, 99, u16::MAX] {
+        let (local, central) = (evil.local(), evil.central(first.len()));
+        let second = [local.clone(), central.clone(), end(1, central.len(), first.len() + local.len(), comment)].concat();
+        fails(&format!("comment of {comment}"), &[&first[..], &second].concat());
+    }
+    fails("an entry in the comment", &[&first[..first.len() - 2], &words(&[len(&evil.local())]), &evil.local()].concat());
+}
+
+#[test]
+fn bytes_that_the_decoder_does_not_need_fail() {
+    let mut listed = Parts::clean();
+    (listed.flags, listed.later) = (8, true);
+    let honest = [listed.local(), listed.descriptor()].concat();
+    assert_eq!(code("a.zip", &listing(&listed, &honest)), Code::NoThreatDetected);
+    let data = listed.data.clone();
+    let hidden = [listed.descriptor(), Parts::evil().local()].concat();
+    listed.data.extend(&hidden);
+    fails("an entry behind the data", &listing(&listed, &listed.local()));
+    for slack in [2, 100, 8_192, 32_768, 40_000] {
+        listed.data = [&data[..], &vec![0; slack]].concat();
+        fails(&format!("{slack} bytes behind the data"), &listing(&listed, &listed.local()));
+    }
+    let hides = Parts::streamed(&[b"text ".to_vec(), Parts::streamed(b"text ").descriptor(), Parts::evil().local()].concat());
+    fails("stored data of unknown length", &listing(&hides, &hides.local()));
+    let plain = Parts::streamed(b"plain text");
+    let streamed = [plain.local(), plain.descriptor()].concat();
+    assert_eq!(code("a.zip", &listing(&plain, &streamed)), Code::NoThreatDetected, "some writers do that");
+}
+
+#[test]
+fn large_deflated_entries_are_read_to_their_end() {
+    let noise: Vec<u8> = (0..400_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[1]).collect();
+    for size in [0, 1, 8_191, 8_192, 65_536, 400_000] {
+        let report = Case::new("a.zip", &zip(&[("a", &noise[..size])])).run();
+        assert_eq!(report.root.verdict.code, Code::NoThreatDetected, "{size}: {:?}", report.root.verdict);
+    }
+}
+
+#[test]
+fn nothing_hides_between_the_entries() {
+    let clean = Parts::clean();
+    let mut beyond = Parts::evil().local();
+    beyond[28..30].copy_from_slice(&60_000_u16.to_le_bytes());
+    let hidden: [(&str, Vec<u8>); 5] = [
+        ("a control character in the name", Parts { name: b"\x01evil.com", ..Parts::evil() }.local()),
+        ("a reserved flag", Parts { flags: 0x4000, ..Parts::evil() }.local()),
+        ("an extra field beyond the gap", beyond),
+        ("only the signature", b"PK\x03\x04".to_vec()),
+        ("other data", b"something".to_vec()),
+    ];
+    for (what, gap) in &hidden {
+        fails(what, &listing(&clean, &[&clean.local()[..], gap].concat()));
+    }
+    let extra = Parts { extra: Parts::evil().local(), ..Parts::clean() };
+    fails("in the extra field", &listing(&extra, &extra.local()));
+    let signed = {
+        let pairs = [7_u8; 100];
+        let length = (pairs.len() as u64 + 24).to_le_bytes();
+        [&length[..], &pairs, &length, b"APK Sig Block 42"].concat()
+    };
+    for gap in [vec![0; 50], signed] {
+        assert_eq!(code("a.zip", &listing(&clean, &[&clean.local()[..], &gap].concat())), Code::NoThreatDetected);
+    }
+}
+
+#[test]
+fn an_entry_in_front_of_the_archive_is_not_hidden_by_its_looks() {
+    let inner = zip(&[("a.txt", b"x")]);
+    for evil in [Parts { name: b"\x01evil.com", ..Parts::evil() }, Parts { flags: 0x4000, ..Parts::evil() }] {
+        fails("at the start", &[evil.local(), inner.clone()].concat());
+        assert_eq!(code("a.run", &[b"#!/bin/sh\n".to_vec(), evil.local(), inner.clone()].concat()), Code::Failed);
+    }
+    let knows = [&b"MZ PK\x03\x04PK\x01\x02PK\x05\x06 PK\x03\x04"[..], &[0; 40], &inner].concat();
+    assert_eq!(code("setup.exe", &knows), Code::NoThreatDetected, "programs know the signature");
+}
+
+#[test]
+fn padding_does_not_hide_an_archive() {
+    let archive = zip(&[("eicar.com", &eicar())]);
+    for prefix in [&b""[..], &b"junk".repeat(20)] {
+        let found = code("a.bin", &[prefix, &archive, &vec![0; 70_000]].concat());
+        assert!(found.is_blocked(), "{found:?}");
+    }
+}
+
+#[test]
+fn containers_by_other_marks_are_not_clean() {
+    let padded = |magic: &[u8], bytes: usize| [magic, &vec![0; bytes]].concat();
+    let koly = [&[1; 4_000][..], b"koly\0\0\0\x04\0\0\x02\0", &[0; 500]].concat();
+    let vhd = [&[0; 2_048][..], b"conectix", &[0; 504]].concat();
+    let program = [&b"MZ"[..], &[0; 58], &64_u32.to_le_bytes(), b"PE\0\0", &[0; 300], b"7z\xbc\xaf\x27\x1c\0\x04", &[0; 60]].concat();
+    let picture = |magic: &[u8]| [&b"\xff\xd8\xff\xe0\0\x10JFIF\0"[..], &[0; 50], b"\xff\xd9", magic, &[1; 40]].concat();
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("a.eml", b"From: a@b\r\nTo: c@d\r\nSubject: x\r\nMIME-Version: 1.0\r\n\r\nQUJD\r\n".to_vec()),
+        ("a.mht", b"MIME-Version: 1.0\r\nContent-Type: multipart/related\r\n\r\nQUJD\r\n".to_vec()),
+        ("a.chm", padded(b"ITSF\x03\0\0\0", 90)),
+        ("a.pst", padded(b"!BDN", 100)),
+        ("a.arj", padded(b"\x60\xea\x2c\0\x1e\x07\x01\0\0", 60)),
+        ("a.dmg", koly),
+        ("a.vhd", vhd),
+        ("a.jpg", picture(b"Rar!\x1a\x07\x01\0")),
+        ("a.jpg", picture(b"7z\xbc\xaf\x27\x1c")),
+        ("a.exe", program),
+    ];
+    for (name, content) in cases {
+        let report = Case::new(name, &content).run();
+        assert_eq!(report.root.verdict.code, Code::UnsupportedFileType, "{name}: {:?} {:?}", report.root.verdict, report.root.file_type);
+        let tolerated = Case::new(name, &content).rule(|rule| rule.tolerate = vec![Code::UnsupportedFileType]).run();
+        assert_eq!(tolerated.root.verdict.code, Code::NoThreatDetected, "{name}");
+    }
+    assert_eq!(code("a.jpg", &picture(b"")), Code::NoThreatDetected);
+    let elf = [&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0"[..], &[0; 100], b"7z\xbc\xaf\x27\x1c"].concat();
+    assert_eq!(code("a", &elf), Code::NoThreatDetected, "a program that knows the format");
 }

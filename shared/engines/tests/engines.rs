@@ -59,7 +59,7 @@ fn operators_rules_block_and_broken_ones_are_told() {
         ("yara/mine/a.yar", "rule Forbidden_Word { strings: $a = \"forbidden word\" condition: $a }"),
         ("yara/b.yar", "rule Listed { meta: severity = \"informational\" strings: $a = \"listed word\" condition: $a }"),
         ("yara/broken.yar", "rule broken { strings: $a = condition: $a }"),
-        ("hashes/block.txt", "nonsense\n"),
+        ("hashes/block.txt", &format!("nonsense\n{}\n", "0".repeat(64))),
     ]);
     let root = Case::new("a.txt", b"a forbidden word").run_with(&definitions).root;
     assert_eq!(root.verdict.all, [Code::YaraRuleMatched, Code::Infected]);
@@ -80,7 +80,10 @@ fn a_rule_can_choose_engines_and_choosing_none_that_exists_is_not_clean() {
     assert_eq!(one.root.engines.len(), 1);
     assert_eq!(one.root.verdict.code, Code::NoThreatDetected);
     let none = Case::new("a", b"x").rule(|rule| rule.engines = vec!["Nonexistent".into()]).run();
-    assert_eq!(none.root.verdict.code, Code::NotScanned);
+    assert_eq!(none.root.verdict.code, Code::Failed);
+    let some = Case::new("a.zip", &zip(&[("b", b"x")])).rule(|rule| rule.engines = vec!["YARA-X".into(), "Yara".into()]).run();
+    assert_eq!(lines(&some), ["3 a.zip", "3 a.zip/b"], "an engine that was asked for and does not exist");
+    assert!(some.root.verdict.detail.contains("Yara"), "{}", some.root.verdict.detail);
 }
 
 #[test]

@@ -98,6 +98,18 @@ async fn a_panic_is_a_failed_row_and_the_worker_lives_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_panic_before_the_engines_is_a_failure_too() {
+    let bench = pool(1);
+    for (what, says) in [("panic-type", "type"), ("panic-plan", "archive")] {
+        let root = bench.pool.analyse(job(&Case::new("a", &hook(what)))).await.unwrap().root;
+        assert_eq!(root.verdict.code, Code::Failed, "{what}");
+        assert!(root.verdict.detail.contains(says), "{}", root.verdict.detail);
+        let archive = Case::new("a.zip", &zip(&[("p", &hook(what)), ("q", b"x")]));
+        assert_eq!(lines(&bench.pool.analyse(job(&archive)).await.unwrap()), ["3 a.zip", "3 a.zip/p", "0 a.zip/q"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_never_ends_is_a_verdict() {
     let bench = pool(1);
     let mut case = Case::new("a", &hook("loop"));

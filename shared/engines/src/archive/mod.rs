@@ -4,6 +4,7 @@
 //! [`Sink`]. What always holds: only the sink reads decompressed bytes, so every byte of every format and
 //! level is charged to one [`Ledger`], and headers are never believed.
 
+mod carried;
 mod ledger;
 pub(crate) mod zip;
 mod zip_layout;
@@ -15,6 +16,7 @@ use portcullis_core::domain::verdict::Code;
 
 pub(crate) use self::ledger::Ledger;
 use crate::content::Content;
+use crate::engine::guarded;
 
 /// Why an archive is not opened any further.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,17 +76,34 @@ pub(crate) trait Extractor: Sync {
 /// All extractors; the first that recognises a content opens it.
 const EXTRACTORS: &[&dyn Extractor] = &[&zip::Zip];
 
-/// Whether a content is an archive (or a disk image) by its type. Without an extractor, what is in it has not been looked at.
-pub(crate) fn is_container(file_type: &FileType) -> bool {
-    matches!(file_type.category.as_str(), "A" | "I")
+/// Whether a content is an archive, a disk image or a mail by its type. Without an extractor, what is in it has not been looked at.
+fn is_container(file_type: &FileType) -> bool {
+    matches!(file_type.category.as_str(), "A" | "I" | "M")
 }
 
-/// What is said of a container without an extractor.
-pub(crate) fn unopened(file_type: &FileType) -> String {
-    format!("contents of this format can not be looked into: {}", file_type.description)
+/// What is to be done with a content.
+pub(crate) enum Plan {
+    /// It holds no other contents.
+    Nothing,
+    /// It is to be opened.
+    Open(&'static dyn Extractor),
+    /// It, or something in it, holds contents that are not looked into, for this reason.
+    Unopened(String),
+    /// Nobody knows: what decides this panicked.
+    Unknown,
 }
 
-/// The extractor for a content, if it is an archive.
-pub(crate) fn extractor_for(content: &[u8], file_type: &FileType) -> Option<&'static dyn Extractor> {
-    EXTRACTORS.iter().copied().find(|extractor| extractor.recognises(content, file_type))
+/// What is to be done with a content. With extraction off, archives are told apart as well: they stay closed.
+pub(crate) fn plan(content: &[u8], file_type: &FileType, enabled: bool) -> Plan {
+    guarded(|| {
+        crate::hooks::trigger_plan(content);
+        match EXTRACTORS.iter().copied().find(|extractor| extractor.recognises(content, file_type)) {
+            Some(_) if !enabled => Plan::Unopened("archives are not opened under this rule".into()),
+            Some(extractor) => Plan::Open(extractor),
+            None if is_container(file_type) => Plan::Unopened(format!("contents of this format can not be looked into: {}", file_type.description)),
+            None => carried::find(content, file_type)
+                .map_or(Plan::Nothing, |what| Plan::Unopened(format!("the file carries an archive that can not be looked into: {what}"))),
+        }
+    })
+    .unwrap_or(Plan::Unknown)
 }

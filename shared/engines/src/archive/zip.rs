@@ -4,7 +4,8 @@
 //! (local headers, central directory) are compared ([`super::zip_layout`]). Where they disagree, other
 //! programs will see other files than this one, and the archive is refused.
 
-use std::io::Cursor;
+use std::cell::Cell;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use portcullis_core::domain::report::FileType;
 use portcullis_core::domain::verdict::Code;
@@ -12,7 +13,7 @@ use zip::read::{Config, OwnedZipFileEntry};
 use zip::result::ZipError;
 // Unlike `ZipArchive`, it keeps entries that share a name: one of them could hide the other from the scan.
 use zip::unstable::read::ZipIterable;
-use zip::{HasZipMetadata, ZipReadOptions};
+use zip::{CompressionMethod, HasZipMetadata, ZipReadOptions};
 
 use super::zip_layout::{self, Slot};
 use super::{Entry, Extractor, ReadFault, Sink, Stop};
@@ -120,7 +121,12 @@ enum Fault {
 }
 
 fn attempt(content: &[u8], entry: &OwnedZipFileEntry, password: Option<&[u8]>, sink: &mut dyn Sink) -> Result<crate::content::Content, Fault> {
-    let mut reader = Cursor::new(content);
+    let borrowed = entry.as_ref();
+    let metadata = borrowed.get_metadata();
+    let measured = !metadata.is_encrypted() && metadata.compression_method == CompressionMethod::Deflated;
+    let end = zip_layout::data_of(content, &slot_of(entry)).map_or(0, |data| data.end as u64);
+    let reached = Cell::new(0);
+    let mut reader = Metered { content: Cursor::new(content), last: end.saturating_sub(1), reached: &reached };
     let mut file = entry.as_ref().with_reader(&mut reader, ZipReadOptions::new().password(password)).map_err(|error| match error {
         ZipError::InvalidPassword | ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => Fault::Password,
         other => Fault::Broken(other.to_string()),
@@ -129,6 +135,37 @@ fn attempt(content: &[u8], entry: &OwnedZipFileEntry, password: Option<&[u8]>, s
         ReadFault::Stop(stop) => Fault::Stop(stop),
         ReadFault::Broken(why) => Fault::Broken(why),
     })?;
+    if measured && reached.get() < end {
+        return Err(Fault::Broken("there are other data behind the compressed data of the entry".into()));
+    }
     let size = child.as_ref().len() as u64;
     if size == entry.size() { Ok(child) } else { Err(Fault::Broken(format!("the entry has {size} bytes, its header says {}", entry.size()))) }
+}
+
+/// Tells whether a decoder needed the last byte of an entry.
+///
+/// Decoders read ahead in blocks, so how much they took says nothing. The last byte is therefore handed out
+/// alone: who asks for it has used up all others. Bytes that no decoder reads are what hides an entry from
+/// the directory and shows it to readers that go by where the compressed data end.
+struct Metered<'a> {
+    content: Cursor<&'a [u8]>,
+    last: u64,
+    reached: &'a Cell<u64>,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let at = self.content.position();
+        let most = if at < self.last { usize::try_from(self.last - at).unwrap_or(usize::MAX) } else { 1 };
+        let most = most.min(buffer.len());
+        let read = self.content.read(buffer.get_mut(..most).unwrap_or_default())?;
+        self.reached.set(self.reached.get().max(self.content.position()));
+        Ok(read)
+    }
+}
+
+impl Seek for Metered<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.content.seek(to)
+    }
 }

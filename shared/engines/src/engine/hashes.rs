@@ -15,7 +15,7 @@ use portcullis_core::domain::verdict::Code;
 
 use super::{Engine, EngineOutcome, Session, Subject};
 use crate::clock;
-use crate::definitions::{BUILT_AT, files_below};
+use crate::definitions::{BUILT_AT, files_below, has_extension};
 
 /// Issues told per file; the rest is counted.
 const ISSUES_PER_FILE: usize = 5;
@@ -36,23 +36,33 @@ pub struct HashReputation {
     skip: HashMap<Box<[u8]>, Vec<String>>,
     def_time: String,
     issues: Vec<String>,
+    /// What to tell of every content, if a block list can not be used: nobody can say then what is not on it.
+    broken: Option<String>,
 }
 
 impl HashReputation {
     /// Reads all lists below `dir`.
     pub(crate) fn load(dir: Option<&Path>) -> Self {
-        let mut engine = Self { allow: HashSet::new(), block: HashMap::new(), skip: HashMap::new(), def_time: BUILT_AT.into(), issues: Vec::new() };
+        let mut engine =
+            Self { allow: HashSet::new(), block: HashMap::new(), skip: HashMap::new(), def_time: BUILT_AT.into(), issues: Vec::new(), broken: None };
         let mut files = Vec::new();
         if let Some(dir) = dir {
-            files_below(&dir.join("hashes"), &["txt", "csv"], &mut files, &mut engine.issues);
+            files_below(&dir.join("hashes"), &[], &mut files, &mut engine.issues);
         }
         let mut newest: Option<SystemTime> = None;
         for path in files {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let list = match &name {
-                name if name.starts_with("allow") => List::Allow,
-                name if name.starts_with("block") => List::Block,
-                name if name.starts_with("skip") => List::Skip,
+            if name.starts_with('.') {
+                continue;
+            }
+            if !has_extension(&path, &["txt", "csv"]) {
+                engine.issues.push(format!("Hash list `{name}` is ignored: its name ends in neither .txt nor .csv."));
+                continue;
+            }
+            let list = match name.to_ascii_lowercase() {
+                lower if lower.starts_with("allow") => List::Allow,
+                lower if lower.starts_with("block") => List::Block,
+                lower if lower.starts_with("skip") => List::Skip,
                 _ => {
                     engine.issues.push(format!("Hash list `{name}` is ignored: its name begins with none of allow, block, skip."));
                     continue;
@@ -70,28 +80,42 @@ impl HashReputation {
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => {
-                self.issues.push(format!("Hash list `{name}` could not be read: {error}."));
+                self.unusable(list, format!("Hash list `{name}` could not be read: {error}."));
                 return None;
             }
         };
-        let mut bad = 0;
+        let (mut bad, mut good) = (0, 0);
         for (number, line) in text.lines().enumerate() {
-            if let Err(why) = self.line(line.trim_start_matches('\u{feff}').trim(), list) {
-                bad += 1;
-                if bad <= ISSUES_PER_FILE {
-                    self.issues.push(format!("Hash list `{name}`, line {}: {why}.", number + 1));
+            match self.line(line.trim_start_matches('\u{feff}').trim(), list) {
+                Ok(used) => good += usize::from(used),
+                Err(why) => {
+                    bad += 1;
+                    if bad <= ISSUES_PER_FILE {
+                        self.issues.push(format!("Hash list `{name}`, line {}: {why}.", number + 1));
+                    }
                 }
             }
         }
         if bad > ISSUES_PER_FILE {
             self.issues.push(format!("Hash list `{name}` has {bad} bad lines."));
         }
+        if bad > 0 && good == 0 {
+            self.unusable(list, format!("Hash list `{name}` has no usable line (is it UTF-8 text?)."));
+        }
         fs::metadata(path).and_then(|meta| meta.modified()).ok()
     }
 
-    fn line(&mut self, line: &str, list: List) -> Result<(), &'static str> {
+    fn unusable(&mut self, list: List, why: String) {
+        if list == List::Block && self.broken.is_none() {
+            self.broken = Some(why.clone());
+        }
+        self.issues.push(why);
+    }
+
+    /// Takes a line over; tells whether there was something to take.
+    fn line(&mut self, line: &str, list: List) -> Result<bool, &'static str> {
         if line.is_empty() || line.starts_with('#') {
-            return Ok(());
+            return Ok(false);
         }
         let mut fields = line.splitn(3, ',').map(str::trim);
         let digest = fields.next().unwrap_or_default();
@@ -117,7 +141,7 @@ impl HashReputation {
                 self.skip.insert(bytes, engines);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn look_up(&self, digests: &Digests) -> EngineOutcome {
@@ -142,7 +166,10 @@ impl HashReputation {
                 outcome.skips.extend(engines.iter().cloned());
             }
         }
-        outcome
+        match &self.broken {
+            Some(why) if outcome.code == Code::NoThreatDetected => EngineOutcome { code: Code::Failed, threat: why.clone(), ..outcome },
+            _ => outcome,
+        }
     }
 }
 
@@ -214,7 +241,30 @@ mod tests {
             ("skip.csv", format!("{},x\n{},x,Nonsense\n", a.sha256, a.sha256)),
             ("other.txt", "x".into()),
         ]);
-        assert_eq!(engine.issues.len(), 7, "{:?}", engine.issues);
+        assert_eq!(engine.issues.len(), 9, "{:?}", engine.issues);
         assert_eq!(engine.look_up(&a), EngineOutcome::clean());
+    }
+
+    #[test]
+    fn a_block_list_that_can_not_be_used_fails_every_scan() {
+        let (a, b) = (digests::of(b"a"), digests::of(b"b"));
+        let utf16: String = format!("{}\n", a.sha256).chars().flat_map(|c| [c, '\0']).collect();
+        let broken = engine(&[("block.txt", format!("{}\n", b.md5)), ("block2.txt", utf16)]);
+        let found = broken.look_up(&a);
+        assert_eq!(found.code, Code::Failed);
+        assert!(found.threat.contains("block2.txt"), "{}", found.threat);
+        assert!(broken.issues.contains(&found.threat));
+        assert_eq!(broken.look_up(&b).code, Code::Infected, "what can be said is said");
+        let template = engine(&[("block.txt", "# one digest per line\n\n".into()), ("allow.txt", "zz\n".into())]);
+        assert_eq!(template.look_up(&a), EngineOutcome::clean());
+    }
+
+    #[test]
+    fn extensions_in_capitals_are_read_and_ignored_files_are_told() {
+        let (a, b) = (digests::of(b"a"), digests::of(b"b"));
+        let engine = engine(&[("block2.TXT", format!("{}\n", a.sha256)), ("block.list", format!("{}\n", b.sha256)), (".keep", String::new())]);
+        assert_eq!(engine.look_up(&a).code, Code::Infected);
+        assert_eq!(engine.issues.len(), 1, "{:?}", engine.issues);
+        assert!(engine.issues[0].contains("block.list"));
     }
 }

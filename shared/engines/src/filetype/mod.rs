@@ -24,6 +24,9 @@ pub fn detect(content: &[u8]) -> FileType {
     if is_eicar(content) {
         return named("text/plain", "EICAR virus test files", &[], "T");
     }
+    if let Some(container) = container(content) {
+        return container;
+    }
     let whole = content.starts_with(b"PK") || content.starts_with(b"\xd0\xcf\x11\xe0");
     let shown = if whole { content } else { content.get(..SIGNATURE_BYTES).unwrap_or(content) };
     let format = FileFormat::from_bytes(shown);
@@ -41,6 +44,33 @@ pub fn detect(content: &[u8]) -> FileType {
         _ if is_textual(format) && text::detect(content).is_none() => FileType::default(),
         _ => general(format),
     }
+}
+
+/// Containers that the general detector does not know, or does not take for containers.
+fn container(content: &[u8]) -> Option<FileType> {
+    // Disk images are recognised by their last 512 bytes (Apple UDIF `koly` block, Microsoft VHD footer; old VHD: 511).
+    let ends =
+        |bytes: usize, magic: &[u8]| content.len().checked_sub(bytes).and_then(|at| content.get(at..)).is_some_and(|end| end.starts_with(magic));
+    if ends(512, b"koly\0\0\0\x04\0\0\x02\0") {
+        return Some(named("application/x-apple-diskimage", "Apple disk image", &["dmg", "img", "smi"], "I"));
+    }
+    if ends(512, b"conectix") || ends(511, b"conectix") || content.starts_with(b"conectix") {
+        return Some(named("application/x-vhd", "Virtual hard disk", &["vhd", "avhd"], "I"));
+    }
+    if content.starts_with(b"ITSF") {
+        return Some(named("application/vnd.ms-htmlhelp", "Microsoft compiled HTML help", &["chm", "chi", "chq", "chw"], "A"));
+    }
+    if content.starts_with(b"!BDN") {
+        return Some(named("application/vnd.ms-outlook-pst", "Outlook personal folders", &["pst", "ost", "pab"], "A"));
+    }
+    is_arj(content).then(|| named("application/x-arj", "ARJ archive", &["arj", "exe"], "A"))
+}
+
+/// Signature, then a basic header whose sizes fit one another (ARJ TECHNOTE: 30 bytes at least, 2600 at most).
+fn is_arj(content: &[u8]) -> bool {
+    let [0x60, 0xea, low, high, first, ..] = content else { return false };
+    let basic = u16::from_le_bytes([*low, *high]);
+    (30..=48).contains(first) && (u16::from(*first)..=2600).contains(&basic)
 }
 
 /// Whether the document can not be read without a password.

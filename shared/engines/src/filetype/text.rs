@@ -109,11 +109,44 @@ fn kind(body: &[u8], content: &[u8]) -> Option<FileType> {
     if (begins(b"{") || begins(b"[")) && is_json(content) {
         return Some(named("application/json", "JSON data", &[], "T"));
     }
-    let mail = [&b"received:"[..], b"return-path:", b"mime-version:", b"message-id:", b"delivered-to:", b"from:"];
-    if mail.iter().any(|header| begins(header)) && has(b"\nsubject:") {
-        return Some(named("message/rfc822", "E-mail message", &["eml", "mht", "mhtml", "txt"], "M"));
+    if is_mail(body) {
+        return Some(named("message/rfc822", "E-mail message", &["eml", "mht", "mhtml", "mbox", "txt"], "M"));
     }
     None
+}
+
+/// A block of header fields (RFC 5322, §2.2), two of which are those of mails. Mail programs ask for no more.
+fn is_mail(body: &[u8]) -> bool {
+    const FIELDS: &[&[u8]] = &[
+        b"from",
+        b"to",
+        b"subject",
+        b"date",
+        b"message-id",
+        b"mime-version",
+        b"content-type",
+        b"content-transfer-encoding",
+        b"received",
+        b"return-path",
+        b"delivered-to",
+    ];
+    let mut known = 0;
+    for (number, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        let is_envelope = number == 0 && line.starts_with(b"From ");
+        if is_envelope || (number > 0 && line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'))) {
+            continue;
+        }
+        let Some(colon) = memchr::memchr(b':', line) else { break };
+        let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
+        if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+            break;
+        }
+        known += usize::from(FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field)));
+        if known == 2 {
+            return true;
+        }
+    }
+    false
 }
 
 /// Small ones are parsed; of large ones only the brackets at both ends are looked at.
@@ -142,6 +175,9 @@ mod tests {
             (b"<?xml version=\"1.0\"?><a/>", "application/xml", ""),
             (b"#!/usr/bin/env python3\nprint()\n", "text/x-python", ""),
             (b"#!/bin/sh\necho\n", "text/x-shellscript", ""),
+            (b"From: a@b\r\nTo: c@d\r\n\r\nx", "message/rfc822", ""),
+            (b"X-Seen: 1\r\nDKIM-Signature: a;\r\n b\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related\r\n", "message/rfc822", ""),
+            (b"From: here\nthis is: no mail\nsubject: x", "text/plain", ""),
         ];
         for (content, mime, description) in cases {
             let found = detect(content);

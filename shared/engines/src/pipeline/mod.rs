@@ -68,12 +68,11 @@ fn run(definitions: &Definitions, job: &Job, content: &Arc<Content>, start: Inst
     let bytes = content.as_ref().as_ref();
     let size = bytes.len() as u64;
 
-    let (file_type, filetype_ms) = scan::typed(bytes);
-    let extractor = if limits.enabled { guarded(|| archive::extractor_for(bytes, &file_type)).flatten() } else { None };
+    let (found, filetype_ms) = scan::typed(bytes);
+    let is_typed = found.is_some();
+    let file_type = found.unwrap_or_default();
     let mut tree = Tree::new(job.name.clone(), size, file_type.clone(), filetype_ms);
-    if limits.enabled && extractor.is_none() && archive::is_container(&file_type) {
-        tree.found(0, Code::UnsupportedFileType, &archive::unopened(&file_type));
-    }
+    let extractor = tree.planned(0, archive::plan(bytes, &file_type, limits.enabled), is_typed);
     let root = Task { index: 0, name: job.name.clone(), content: Arc::clone(content), file_type, deadline };
 
     let (mut tree, mut scanned) = if let Some(extractor) = extractor {
@@ -104,7 +103,12 @@ fn run(definitions: &Definitions, job: &Job, content: &Arc<Content>, start: Inst
     if Instant::now() >= deadline {
         tree.fail(0, "the analysis took longer than permitted");
     }
-    for result in scanned.drain(..) {
+    let missing = scan::missing(definitions, job);
+    for mut result in scanned.drain(..) {
+        if !missing.is_empty() {
+            result.codes.push(Code::Failed);
+            result.detail = format!("the rule names engines that do not exist: {}", missing.join(", "));
+        }
         tree.scanned(result);
     }
     let mut report = tree.decide(&job.rule);

@@ -5,6 +5,7 @@ use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::{Code, Verdict};
 
 use super::scan::Scanned;
+use crate::archive::{Extractor, Plan};
 
 struct Node {
     report: FileReport,
@@ -107,6 +108,20 @@ impl Tree {
     /// Adds `Failed` to a node's verdict.
     pub(super) fn fail(&mut self, index: usize, why: &str) {
         self.found(index, Code::Failed, why);
+    }
+
+    /// Adds what is not done with a node's content; gives the extractor if it is to be opened.
+    pub(super) fn planned(&mut self, index: usize, plan: Plan, is_typed: bool) -> Option<&'static dyn Extractor> {
+        if !is_typed {
+            self.fail(index, "the type of the content could not be determined");
+        }
+        match plan {
+            Plan::Open(extractor) => return Some(extractor),
+            Plan::Nothing => {}
+            Plan::Unopened(why) => self.found(index, Code::UnsupportedFileType, &why),
+            Plan::Unknown => self.fail(index, "whether the content is an archive could not be determined"),
+        }
+        None
     }
 
     /// A limit: it is told of the node and of all archives around it.

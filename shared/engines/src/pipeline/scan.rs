@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use portcullis_core::domain::engine::CATALOGUE;
 use portcullis_core::domain::report::{Digests, EngineReport, FileType, YaraHit};
 use portcullis_core::domain::verdict::Code;
 
@@ -12,6 +13,7 @@ use crate::definitions::Definitions;
 use crate::digests::{self, PARALLEL_BYTES};
 use crate::engine::{Engine, EngineOutcome, Runner, Subject, guarded};
 use crate::filetype::{self, mismatch};
+use crate::hooks;
 use crate::job::Job;
 
 /// A content to scan.
@@ -54,11 +56,20 @@ impl Scanned {
     }
 }
 
-/// The type of a content, and the milliseconds it took. A panic of a detector leaves "data".
-pub(super) fn typed(bytes: &[u8]) -> (FileType, u64) {
+/// The type of a content (`None` if the detector panicked), and the milliseconds it took.
+pub(super) fn typed(bytes: &[u8]) -> (Option<FileType>, u64) {
     let start = Instant::now();
-    let file_type = guarded(|| filetype::detect(bytes)).unwrap_or_default();
+    let file_type = guarded(|| {
+        hooks::trigger_type(bytes);
+        filetype::detect(bytes)
+    });
     (file_type, clock::since(start))
+}
+
+/// Engines of the rule that do not exist: whoever asked for them must not believe that they looked.
+pub(super) fn missing(definitions: &Definitions, job: &Job) -> Vec<String> {
+    let exists = |name: &str| definitions.engines().any(|engine| engine.identity().name == name) || CATALOGUE.iter().any(|it| it.name == name);
+    job.rule.engines.iter().filter(|name| !exists(name)).cloned().collect()
 }
 
 fn wanted<'e>(definitions: &'e Definitions, job: &Job) -> Vec<&'e dyn Engine> {

@@ -114,18 +114,17 @@ impl Sink for Level<'_, '_> {
     fn child(&mut self, entry: Entry, content: Content) -> Result<(), Stop> {
         let unpacker = &mut *self.unpacker;
         let bytes = content.as_ref();
-        let (file_type, filetype_ms) = scan::typed(bytes);
+        let (found, filetype_ms) = scan::typed(bytes);
+        let is_typed = found.is_some();
+        let file_type = found.unwrap_or_default();
         let display = names::of_child(unpacker.tree.name(self.index), &entry.name);
         let index = unpacker.tree.add(Some(self.index), display, bytes.len() as u64, file_type.clone(), filetype_ms);
         if let Some(note) = entry.note {
             unpacker.tree.note(index, note);
         }
-        let extractor = guarded(|| archive::extractor_for(bytes, &file_type)).flatten();
+        let extractor = unpacker.tree.planned(index, archive::plan(bytes, &file_type, true), is_typed);
         let content = Arc::new(content);
         let task = Task { index, name: entry.name, content: Arc::clone(&content), file_type, deadline: unpacker.deadline };
-        if extractor.is_none() && archive::is_container(&task.file_type) {
-            unpacker.tree.found(index, Code::UnsupportedFileType, &archive::unopened(&task.file_type));
-        }
         unpacker.queue.put(task);
         if let Some(extractor) = extractor {
             unpacker.open(extractor, index, content.as_ref().as_ref());
