@@ -33,6 +33,8 @@ impl Scan {
             .map(|(number, child)| (id.child(number), child.digests.clone()))
             .collect();
         let written = async {
+            // Before the verdict: whoever sees a file finished finds it by its hash.
+            self.index(&record.submission, &report.root.digests, blocked).await?;
             let inline = self.children.save(&id, &report).await?;
             let outcome = Outcome {
                 child_count: u32::try_from(report.children.len()).unwrap_or(u32::MAX),
@@ -58,13 +60,11 @@ impl Scan {
         }
         let verdict = &report.root.verdict;
         tracing::info!(data_id = %id, code = verdict.code.row().tag, result = verdict.result(), detail = verdict.detail, children = report.children.len(), "verdict");
-        self.after_verdict(&record, blocked).await
+        self.after_verdict(&record).await
     }
 
-    /// Hash index, tags, event. Every part may happen twice: a message that is delivered again repeats it.
-    /// `blocked_children` are found by hash like files of their own.
-    pub(crate) async fn after_verdict(&self, record: &Record, blocked_children: Vec<(DataId, Digests)>) -> Result<(), ScanFailure> {
-        self.index(record, blocked_children).await?;
+    /// Tags, event. Every part may happen twice: a message that is delivered again repeats it.
+    pub(crate) async fn after_verdict(&self, record: &Record) -> Result<(), ScanFailure> {
         self.tag(record).await?;
         if let Some(event) = VerdictEvent::of(record) {
             let body = serde_json::to_string(&event).map_err(|e| portcullis_core::batch::Failed::Permanent(e.to_string()))?;
@@ -73,17 +73,13 @@ impl Scan {
         Ok(())
     }
 
-    async fn index(&self, record: &Record, children: Vec<(DataId, Digests)>) -> Result<(), ScanFailure> {
-        let Some(outcome) = &record.outcome else { return Ok(()) };
-        let submission = &record.submission;
-        let mut files = vec![(submission.id.clone(), outcome.report.digests.clone())];
-        files.extend(children);
+    /// Makes the file, and those `blocked_children` that are found by hash like files of their own, the newest result of their contents.
+    async fn index(&self, submission: &Submission, digests: &Digests, blocked_children: Vec<(DataId, Digests)>) -> Result<(), StoreError> {
+        let mut files = vec![(submission.id.clone(), digests.clone())];
+        files.extend(blocked_children);
         // A file that was never read has no digests.
         files.retain(|(_, digests)| !digests.sha256.is_empty());
-        if !files.is_empty() {
-            self.hashes.record(&files, &submission.rule, submission.created_at + self.retention_ms).await?;
-        }
-        Ok(())
+        if files.is_empty() { Ok(()) } else { self.hashes.record(&files, &submission.rule, submission.created_at + self.retention_ms).await }
     }
 
     /// Verdict tags on the very version that was judged; only in watched buckets. An object without them is not proven clean.
