@@ -8,12 +8,14 @@ mod definitions;
 mod fetch;
 mod message;
 mod scan;
+mod tasks;
 mod verdict;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use portcullis_core::announce::Announcer;
 use portcullis_core::aws::Clients;
 use portcullis_core::batch::{self, Failed};
 use portcullis_core::clock::now_ms;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use definitions::DefinitionsSync;
+use message::Message;
 
 /// Time kept back at the end of an invocation for writing verdicts, ms.
 const RESERVE_MS: i64 = 10_000;
@@ -36,7 +39,7 @@ pub struct Scan {
     objects: Objects,
     settings: Settings,
     scan_queue: Queue,
-    notify_queue: Queue,
+    announcer: Announcer,
     pool: WorkerPool,
     definitions: DefinitionsSync,
     /// One per worker. A scan's time begins when it has one; its claim is renewed while it waits.
@@ -93,7 +96,7 @@ impl Scan {
             objects,
             settings: Settings::new(dynamodb.clone(), &table),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
-            notify_queue: Queue::new(clients.sqs().clone(), notify_queue),
+            announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue)),
             pool,
             definitions,
             slots: Semaphore::new(workers),
@@ -115,11 +118,12 @@ impl Scan {
         let mut failure = None;
         match message::parse(body) {
             // Each object on its own: one that has to wait must not keep the others from being recorded and scanned.
-            Ok(requests) => {
+            Ok(Message::Scan(requests)) => {
                 for request in requests {
                     failure = self.scan(request, ends_at).await.err().or(failure);
                 }
             }
+            Ok(Message::Task(task)) => failure = self.task(task, ends_at).await.err(),
             Err(poison) => failure = Some(poison.into()),
         }
         let Some(failure) = failure else { return Ok(()) };

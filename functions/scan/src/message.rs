@@ -2,7 +2,7 @@
 
 use aws_lambda_events::event::s3::{S3Event, S3EventRecord};
 use portcullis_core::batch::Failed;
-use portcullis_core::domain::event::ScanRequest;
+use portcullis_core::domain::event::{ScanRequest, Task, TaskRequest};
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::name::decode_header;
 use portcullis_core::domain::submission::ObjectRef;
@@ -16,23 +16,37 @@ pub(crate) struct Request {
     pub(crate) object: ObjectRef,
 }
 
-/// Reads a message: an S3 notification of any bucket, S3's test message (asks for nothing), or a request of sweep.
+/// What a message asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// Objects to scan; none for messages that ask for nothing.
+    Scan(Vec<Request>),
+    /// Something else.
+    Task(Task),
+}
+
+/// Reads a message: an S3 notification of any bucket, S3's test message (asks for nothing), a request of sweep, or a task.
 ///
 /// # Errors
 /// `Permanent` for anything else: it ends in the dead-letter queue, where a person finds it.
-pub(crate) fn parse(body: &str) -> Result<Vec<Request>, Failed> {
+pub(crate) fn parse(body: &str) -> Result<Message, Failed> {
     let value: Value = serde_json::from_str(body).map_err(|_| Failed::Permanent("the message is no JSON".into()))?;
     // The first message of every wired bucket. It has no `Records`.
     if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
-        return Ok(Vec::new());
+        return Ok(Message::Scan(Vec::new()));
     }
     if value.get("scan_request").is_some() {
         let request: ScanRequest =
             serde_json::from_value(value).map_err(|e| Failed::Permanent(format!("the scan request has the wrong shape: {e}")))?;
-        return Ok(vec![Request { id: Some(request.scan_request), object: request.object }]);
+        return Ok(Message::Scan(vec![Request { id: Some(request.scan_request), object: request.object }]));
+    }
+    if value.get("task").is_some() {
+        let request: TaskRequest = serde_json::from_value(value).map_err(|e| Failed::Permanent(format!("the task has the wrong shape: {e}")))?;
+        return Ok(Message::Task(request.task));
     }
     let event: S3Event = serde_json::from_value(value).map_err(|e| Failed::Permanent(format!("the message is no S3 notification: {e}")))?;
-    event.records.into_iter().filter(|record| record.event_name.as_deref().is_some_and(|name| name.contains("ObjectCreated"))).map(request).collect()
+    let created = event.records.into_iter().filter(|record| record.event_name.as_deref().is_some_and(|name| name.contains("ObjectCreated")));
+    created.map(request).collect::<Result<_, _>>().map(Message::Scan)
 }
 
 fn request(record: S3EventRecord) -> Result<Request, Failed> {
@@ -57,6 +71,13 @@ fn request(record: S3EventRecord) -> Result<Request, Failed> {
 mod tests {
     use super::*;
 
+    fn requests(body: &str) -> Vec<Request> {
+        match parse(body).unwrap() {
+            Message::Scan(requests) => requests,
+            Message::Task(task) => panic!("{task:?}"),
+        }
+    }
+
     fn notification(name: &str) -> String {
         format!(
             r#"{{"Records":[{{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventTime":"2026-01-15T09:12:20.076Z",
@@ -68,21 +89,28 @@ mod tests {
 
     #[test]
     fn an_object_that_was_created_is_a_request_with_its_key_decoded() {
-        let got = parse(&notification("ObjectCreated:Put")).unwrap();
+        let got = requests(&notification("ObjectCreated:Put"));
         let [Request { id: None, object }] = got.as_slice() else { panic!("{got:?}") };
         assert_eq!((object.key.as_str(), object.version.as_deref(), object.size), ("a folder/grün.txt", Some("v1"), 3));
     }
 
     #[test]
     fn a_removed_object_and_the_test_message_ask_for_nothing() {
-        assert!(parse(&notification("ObjectRemoved:Delete")).unwrap().is_empty());
-        assert!(parse(r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#).unwrap().is_empty());
+        assert!(requests(&notification("ObjectRemoved:Delete")).is_empty());
+        assert!(requests(r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}"#).is_empty());
     }
 
     #[test]
     fn a_request_of_sweep_names_the_submission() {
         let body = r#"{"scan_request":"0123456789abcdef0123456789abcdef","object":{"bucket":"b","key":"k","version":null,"etag":"e","size":1}}"#;
-        assert_eq!(parse(body).unwrap().first().unwrap().id.as_ref().unwrap().as_str(), "0123456789abcdef0123456789abcdef");
+        assert_eq!(requests(body).first().unwrap().id.as_ref().unwrap().as_str(), "0123456789abcdef0123456789abcdef");
+    }
+
+    #[test]
+    fn a_task_is_told_by_its_name() {
+        let body = r#"{"task":{"download":{"data_id":"0123456789abcdef0123456789abcdef"}}}"#;
+        assert!(matches!(parse(body), Ok(Message::Task(Task::Download { .. }))));
+        assert!(matches!(parse(r#"{"task":{"dance":{}}}"#), Err(Failed::Permanent(_))));
     }
 
     #[test]

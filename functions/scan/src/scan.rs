@@ -6,7 +6,7 @@ use portcullis_core::batch::Failed;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::rule::Rule;
-use portcullis_core::domain::submission::{ObjectRef, Owner, Source, Submission};
+use portcullis_core::domain::submission::{ObjectRef, Owner, Source, Submission, Wishes};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::rules;
 use portcullis_core::store::StoreError;
@@ -80,6 +80,7 @@ impl Scan {
             created_at: now,
             deadline_at: now + self.deadline_ms,
             size: object.size,
+            wishes: Wishes::default(),
         };
         match self.scans.create(&submission, &[], now + FIRST_CHECK_MS, now + self.retention_ms).await {
             Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),

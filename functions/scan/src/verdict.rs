@@ -1,10 +1,9 @@
 //! From a report to the record, and what follows a verdict.
 
 use portcullis_core::clock::{iso, now_ms};
-use portcullis_core::domain::event::VerdictEvent;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::report::{AnalysisReport, Digests, FileReport};
-use portcullis_core::domain::submission::{ObjectRef, Outcome, Record, Source, Submission};
+use portcullis_core::domain::submission::{Basis, ObjectRef, Outcome, Record, Source, Submission};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::scans::Claimed;
@@ -41,6 +40,7 @@ impl Scan {
                 worst_child: report.worst_first().first().copied().unwrap_or_default(),
                 started_at: record.started_at.unwrap_or(record.submission.created_at),
                 finished_at: now_ms(),
+                basis: Basis::default(),
                 report: report.root.clone(),
             };
             self.scans.finish(&id, &token, &outcome, inline).await?;
@@ -66,10 +66,7 @@ impl Scan {
     /// Tags, event. Every part may happen twice: a message that is delivered again repeats it.
     pub(crate) async fn after_verdict(&self, record: &Record) -> Result<(), ScanFailure> {
         self.tag(record).await?;
-        if let Some(event) = VerdictEvent::of(record) {
-            let body = serde_json::to_string(&event).map_err(|e| portcullis_core::batch::Failed::Permanent(e.to_string()))?;
-            self.notify_queue.send(body).await?;
-        }
+        self.announcer.ended(record).await?;
         Ok(())
     }
 

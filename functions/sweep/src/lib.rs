@@ -10,12 +10,13 @@
 //!
 //! What always holds: a submission stays in the index of open ones until it is `Done`, so none is forgotten.
 
+use portcullis_core::announce::Announcer;
 use portcullis_core::aws::Clients;
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
-use portcullis_core::domain::event::{ScanRequest, VerdictEvent};
+use portcullis_core::domain::event::ScanRequest;
 use portcullis_core::domain::report::FileReport;
-use portcullis_core::domain::submission::{Outcome, Record, Source};
+use portcullis_core::domain::submission::{Basis, Outcome, Record, Source};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::Objects;
@@ -55,7 +56,7 @@ pub struct Sweep {
     scans: Scans,
     objects: Objects,
     scan_queue: Queue,
-    notify_queue: Queue,
+    announcer: Announcer,
 }
 
 impl Sweep {
@@ -72,7 +73,7 @@ impl Sweep {
             scans: Scans::new(clients.dynamodb().clone(), table),
             objects: Objects::new(clients.s3().clone()),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
-            notify_queue: Queue::new(clients.sqs().clone(), notify_queue),
+            announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue)),
         })
     }
 
@@ -134,15 +135,11 @@ impl Sweep {
             worst_child: 0,
             started_at: record.started_at.unwrap_or(now),
             finished_at: now,
+            basis: Basis::default(),
         };
         self.scans.finish_unclaimed(&submission.id, &outcome).await?;
         tracing::warn!(data_id = %submission.id, reason, "a submission ended without a scan");
-        let ended = Record { outcome: Some(outcome), ..record.clone() };
-        if let Some(event) = VerdictEvent::of(&ended) {
-            let body = serde_json::to_string(&event).map_err(|e| StoreError::Permanent { what: "encode a verdict event", source: e.into() })?;
-            self.notify_queue.send(body).await?;
-        }
-        Ok(())
+        self.announcer.ended(&Record { outcome: Some(outcome), ..record.clone() }).await
     }
 }
 
@@ -172,7 +169,7 @@ fn by_object(due: &Due, object_exists: bool, now: i64) -> Action {
 mod tests {
     use super::*;
     use portcullis_core::domain::id::DataId;
-    use portcullis_core::domain::submission::{State, Submission};
+    use portcullis_core::domain::submission::{State, Submission, Wishes};
 
     fn due(source: Source, claim_until: i64) -> Due {
         let submission = Submission {
@@ -188,6 +185,7 @@ mod tests {
             created_at: 0,
             deadline_at: 3_600_000,
             size: 1,
+            wishes: Wishes::default(),
         };
         Due { record: Record { submission, state: State::Uploading, attempts: 0, started_at: None, object: None, outcome: None }, claim_until }
     }

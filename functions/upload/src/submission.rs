@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, Uri};
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::rule::Rule;
-use portcullis_core::domain::submission::{Source, Submission};
+use portcullis_core::domain::submission::{Source, Submission, Wishes};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::rules;
 use portcullis_core::store::objects::UPLOAD_PREFIX;
@@ -45,6 +45,7 @@ impl Upload {
             created_at: now,
             deadline_at: now + self.deadline_ms,
             size: 0,
+            wishes: Wishes::default(),
         };
         Ok(Planned { submission, rule, passwords: sent.passwords })
     }

@@ -15,6 +15,31 @@ pub struct ScanRequest {
     pub object: ObjectRef,
 }
 
+/// Work of the scan function that does not begin with an object: the body is `{"task":{"<name>":{…}}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Task {
+    /// Fetch a submission's content from its `downloadfrom` URL.
+    Download {
+        /// The submission.
+        data_id: DataId,
+    },
+    /// Judge a stored object again under what is in force now.
+    Rescan {
+        /// The submission whose object it is.
+        data_id: DataId,
+    },
+    /// Make a new YARA package from the configured sources.
+    GenerateRules {},
+}
+
+/// The message around a [`Task`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRequest {
+    /// What is to be done.
+    pub task: Task,
+}
+
 /// A verdict was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictEvent {

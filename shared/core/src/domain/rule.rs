@@ -4,6 +4,7 @@
 //! default, and a rule that names no engine uses all of them.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::engine::CATALOGUE;
 use super::verdict::Code;
@@ -61,6 +62,10 @@ pub struct Rule {
     pub tolerate: Vec<Code>,
     /// Time for the whole analysis, in seconds. Range 1–900.
     pub timeout_seconds: u64,
+    /// Whether files may come in parts (`/file/multipart`). Off by default, as in Core (contract §7.1).
+    pub multipart: bool,
+    /// Hours for which the verdict of the same content under the same rule and definitions is taken over; 0 = never. Range 0–720.
+    pub hash_cache_hours: u64,
 }
 
 impl Default for Rule {
@@ -76,11 +81,21 @@ impl Default for Rule {
             extraction: ExtractionLimits::default(),
             tolerate: Vec::new(),
             timeout_seconds: 240,
+            multipart: false,
+            hash_cache_hours: 24,
         }
     }
 }
 
 impl Rule {
+    /// Version of the settings that a verdict depends on: 16 hex characters, equal for rules that judge alike. Who may use
+    /// the rule, and for what size, changes no verdict.
+    pub fn version(&self) -> String {
+        let Self { engines, extraction, tolerate, timeout_seconds, .. } = self;
+        let judging = serde_json::json!([engines, extraction, tolerate, timeout_seconds]);
+        hex::encode(Sha256::digest(judging.to_string().as_bytes())).chars().take(16).collect()
+    }
+
     /// Whether the rule says what can be done: every value within its range, every engine one that exists.
     ///
     /// # Errors
@@ -94,6 +109,7 @@ impl Rule {
             ("extraction.max_entries", limits.max_entries, 1, 1_000_000),
             ("extraction.max_total_bytes", limits.max_total_bytes, 1, 1 << 40),
             ("extraction.max_ratio", limits.max_ratio, 2, 100_000),
+            ("hash_cache_hours", self.hash_cache_hours, 0, 720),
             ("extraction.timeout_seconds", limits.timeout_seconds, 1, 900),
         ];
         let wrong = |what: String| Err(format!("Rule `{}`: {what}.", self.name));

@@ -27,6 +27,48 @@ pub enum Source {
     Presigned,
     /// An object in a watched bucket.
     Event,
+    /// Parts of a multipart upload.
+    Multipart,
+    /// `downloadfrom`: fetched by the scan function.
+    Download,
+    /// A stored object that is judged again under newer rules or definitions.
+    Rescan,
+}
+
+/// A file's place in its batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchSeat {
+    /// The batch.
+    pub id: DataId,
+    /// Position in the batch, from 0, in the order of submission.
+    pub index: u32,
+}
+
+/// What a client asked for beside the scan (headers of contract §4.1). All absent by default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wishes {
+    /// `callbackurl`: where the result is posted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+    /// `sanitizedurl`: where a sanitised file would be sent. Validated and kept for later work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sanitized_url: Option<String>,
+    /// `downloadfrom`: where the file is fetched from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download_url: Option<String>,
+    /// `batch`: the batch it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSeat>,
+    /// `engines-metadata`: hints for engines, a JSON object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engines_metadata: Option<Value>,
+    /// `global-timeout`, in seconds from the submission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    /// Of a rescan: the submission whose object is judged again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rescan_of: Option<DataId>,
 }
 
 /// Immutable facts of a submission.
@@ -58,6 +100,9 @@ pub struct Submission {
     /// Bytes, once known.
     #[serde(default)]
     pub size: u64,
+    /// What else was asked for.
+    #[serde(default)]
+    pub wishes: Wishes,
 }
 
 /// The object that is judged, pinned: the bytes hashed are the bytes judged.
@@ -88,6 +133,19 @@ pub enum State {
     Done,
 }
 
+/// What a verdict rests on: compared with what is in force now, it tells whether the verdict is outdated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Basis {
+    /// Version of the rule's result-affecting settings (`Rule::version`); empty = no rule was applied.
+    pub rule: String,
+    /// Version of the definitions that the engines used; empty = none were used.
+    pub definitions: String,
+    /// The submission whose verdict was taken over, when the content was not analysed again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_from: Option<DataId>,
+}
+
 /// The outcome of a finished submission.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -103,6 +161,9 @@ pub struct Outcome {
     pub started_at: i64,
     /// Scan end, ms since the epoch.
     pub finished_at: i64,
+    /// What it rests on.
+    #[serde(default)]
+    pub basis: Basis,
 }
 
 /// A submission with its state, as read from the store.

@@ -353,7 +353,7 @@ pub fn not_found(asked: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::submission::Source;
+    use crate::domain::submission::{Basis, Source, Wishes};
 
     fn record(outcome: Option<Outcome>) -> Record {
         Record {
@@ -370,6 +370,7 @@ mod tests {
                 created_at: 1000,
                 deadline_at: 2000,
                 size: 3,
+                wishes: Wishes::default(),
             },
             state: if outcome.is_some() { State::Done } else { State::Processing },
             attempts: 1,
@@ -386,6 +387,7 @@ mod tests {
             worst_child: 0,
             started_at: 1200,
             finished_at: 1500,
+            basis: Basis::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use portcullis_core::aws::Clients;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::report::{Digests, FileReport, FileType, Timing};
-use portcullis_core::domain::submission::{ObjectRef, Outcome, Owner, Source, Submission};
+use portcullis_core::domain::submission::{Basis, ObjectRef, Outcome, Owner, Source, Submission, Wishes};
 use portcullis_core::domain::verdict::{Code, Verdict};
 use portcullis_core::store::hashes::Hashes;
 use portcullis_core::store::identity::Identity;
@@ -176,6 +176,7 @@ pub(crate) fn submission() -> Submission {
         created_at: now,
         deadline_at: now + HOUR,
         size: 1234,
+        wishes: Wishes::default(),
     }
 }
 
@@ -186,7 +187,7 @@ pub(crate) fn object(submission: &Submission) -> ObjectRef {
 
 /// A clean outcome; `finished_at` tells outcomes apart.
 pub(crate) fn outcome(finished_at: i64) -> Outcome {
-    Outcome { report: report("file"), child_count: 0, worst_child: 0, started_at: 1, finished_at }
+    Outcome { report: report("file"), child_count: 0, worst_child: 0, started_at: 1, finished_at, basis: Basis::default() }
 }
 
 pub(crate) fn report(name: &str) -> FileReport {

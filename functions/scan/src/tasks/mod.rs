@@ -1,0 +1,20 @@
+//! Work that does not begin with an object.
+
+mod download;
+mod generate;
+mod rescan;
+
+use portcullis_core::domain::event::Task;
+
+use crate::{Scan, ScanFailure};
+
+impl Scan {
+    /// Does one task. `ends_at`: when the work must be over, ms since the epoch.
+    pub(crate) async fn task(&self, task: Task, ends_at: i64) -> Result<(), ScanFailure> {
+        match task {
+            Task::Download { data_id } => self.download(&data_id, ends_at).await,
+            Task::Rescan { data_id } => self.rescan(&data_id, ends_at).await,
+            Task::GenerateRules {} => self.generate_rules(ends_at).await,
+        }
+    }
+}
