@@ -11,7 +11,7 @@ use crate::support::files::unique;
 use crate::target::{PASSWORD, Target};
 
 /// A user with these roles; a client with his key.
-async fn user(roles: &[&str]) -> Client {
+pub async fn user(roles: &[&str]) -> Client {
     let (name, key) = (format!("user-{}", uuid::Uuid::new_v4().simple()), uuid::Uuid::new_v4().to_string());
     let admin = Target::client();
     let answer = admin.post_json("/admin/user", &json!({ "name": name, "roles": roles, "apikey": key, "password": "secret enough" })).await;

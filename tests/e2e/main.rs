@@ -11,6 +11,7 @@ mod support;
 
 mod auth;
 mod bad_input;
+mod cancel;
 mod contract;
 mod definitions;
 mod target;

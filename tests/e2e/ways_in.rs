@@ -12,7 +12,7 @@ use crate::support::files::{eicar, unique, zip};
 use crate::target::Target;
 
 /// Asks for a presigned upload.
-async fn presign(headers: &[(&str, &str)]) -> Value {
+pub async fn presign(headers: &[(&str, &str)]) -> Value {
     let client = Target::client();
     let request = headers.iter().fold(client.request(Method::POST, "/file/presign"), |request, (name, value)| request.header(*name, *value));
     let answer = send(request.header("Content-Length", "0")).await;
@@ -21,7 +21,7 @@ async fn presign(headers: &[(&str, &str)]) -> Value {
 }
 
 /// Sends the form, with some of its fields changed.
-async fn upload(presigned: &Value, content: Vec<u8>, changes: &[(&str, &str)]) -> StatusCode {
+pub async fn upload(presigned: &Value, content: Vec<u8>, changes: &[(&str, &str)]) -> StatusCode {
     let mut form = Form::new();
     for (name, value) in presigned["fields"].as_object().unwrap() {
         let other = changes.iter().find(|(changed, _)| changed == name).map(|(_, value)| (*value).to_owned());

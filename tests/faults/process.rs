@@ -31,6 +31,19 @@ impl Process {
         Self { child, client }
     }
 
+    /// Its worker processes that are alive, by process id.
+    pub fn workers(&self) -> Vec<u32> {
+        let parent = self.child.id();
+        let numbers = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+        let is_ours = |pid: &u32| {
+            // `pid (name) state parent …`; a zombie does not work any more.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            fields.next().is_some_and(|state| state != "Z") && fields.next() == Some(parent.to_string().as_str())
+        };
+        numbers.filter(is_ours).collect()
+    }
+
     /// As `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -11,7 +11,7 @@ use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::rules;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::UPLOAD_PREFIX;
-use portcullis_core::store::scans::{Claim, Claimed, LEASE_MS, MAX_TRIES};
+use portcullis_core::store::scans::{Claim, Claimed, LEASE_MS, MAX_TRIES, RENEW_MS};
 use portcullis_engines::{AnalysisReport, Job};
 
 use crate::message::Request;
@@ -93,16 +93,23 @@ impl Scan {
         let id = claimed.record.submission.id.clone();
         match self.analyse(&claimed, object, ends_at).await {
             Ok(Ended::Report(report)) => self.conclude(claimed, *report).await,
-            Ok(Ended::LostClaim) => {
-                tracing::warn!(data_id = %id, "the claim was lost while scanning");
-                Ok(())
-            }
+            Ok(Ended::LostClaim) => self.lost(&id).await,
             Err(failure) => {
                 if let Err(error) = self.scans.release(&id, &claimed.token).await {
                     tracing::warn!(data_id = %id, %error, "the claim could not be given back; it ends by itself");
                 }
                 Err(failure)
             }
+        }
+    }
+
+    /// The claim went to another worker, or the scan was cancelled. A watched object is told of its cancelled scan here:
+    /// who cancels can not reach its tags.
+    async fn lost(&self, id: &DataId) -> Result<(), ScanFailure> {
+        tracing::warn!(data_id = %id, "the claim was lost while scanning");
+        match self.scans.get(id).await? {
+            Some((record, _)) if record.submission.source == Source::Event => self.tag(&record).await,
+            _ => Ok(()),
         }
     }
 
@@ -137,7 +144,7 @@ impl Scan {
     async fn keep_claim(&self, id: &DataId, token: &str) {
         let mut lost_at = now_ms() + LEASE_MS;
         loop {
-            tokio::time::sleep(Duration::from_millis(LEASE_MS.unsigned_abs() / 3)).await;
+            tokio::time::sleep(Duration::from_millis(RENEW_MS)).await;
             match self.scans.renew(id, token).await {
                 Ok(()) => lost_at = now_ms() + LEASE_MS,
                 Err(StoreError::Conflict { .. }) => return,

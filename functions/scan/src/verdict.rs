@@ -80,7 +80,7 @@ impl Scan {
     }
 
     /// Verdict tags on the very version that was judged; only in watched buckets. An object without them is not proven clean.
-    async fn tag(&self, record: &Record) -> Result<(), ScanFailure> {
+    pub(crate) async fn tag(&self, record: &Record) -> Result<(), ScanFailure> {
         let (Some(outcome), Some(object)) = (&record.outcome, &record.object) else { return Ok(()) };
         if record.submission.source != Source::Event {
             return Ok(());

@@ -235,7 +235,14 @@ fn every_function_logs_as_json_to_a_group_with_a_retention() {
 /// makes the calls and with `infra/access.yaml`.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("Auth", &["dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn"]),
-    ("Upload", &["dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn", "s3: PutObject on UploadBucketArn/in/*"]),
+    (
+        "Upload",
+        &[
+            "dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn",
+            "s3: PutObject on UploadBucketArn/in/*",
+            "sqs: SendMessage on NotifyQueueArn",
+        ],
+    ),
     (
         "Scan",
         &[

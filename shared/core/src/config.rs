@@ -41,7 +41,12 @@ pub const KEYS: &[Key] = &[
         functions: &["scan"],
     },
     Key { name: "PORTCULLIS_SCAN_QUEUE_URL", doc: "URL of the scan queue.", default: None, functions: &["scan", "admin", "sweep"] },
-    Key { name: "PORTCULLIS_NOTIFY_QUEUE_URL", doc: "URL of the queue that verdict events go to.", default: None, functions: &["scan", "sweep"] },
+    Key {
+        name: "PORTCULLIS_NOTIFY_QUEUE_URL",
+        doc: "URL of the queue that verdict events go to.",
+        default: None,
+        functions: &["upload", "scan", "sweep"],
+    },
     Key {
         name: "PORTCULLIS_ADMIN_APIKEY_SHA256",
         doc: "Hex SHA-256 of the first administrator's API key; empty = none. Used only until that user exists.",

@@ -122,9 +122,18 @@ impl Caller {
 
     /// For reading an item: open when it was submitted without a key, else for its owner and for roles that see all results.
     pub fn may_read(&self, owner: Option<&Owner>) -> Result<(), ApiError> {
+        self.may_touch(owner, Right::ScanLogRead)
+    }
+
+    /// For changing an item (cancelling it, sending parts of it): as for reading, but roles that only look may not.
+    pub fn may_change(&self, owner: Option<&Owner>) -> Result<(), ApiError> {
+        self.may_touch(owner, Right::ScanLogWrite)
+    }
+
+    fn may_touch(&self, owner: Option<&Owner>, of_others: Right) -> Result<(), ApiError> {
         match (owner, self) {
             (None, _) => Ok(()),
-            (Some(owner), Self::User(user)) if user.id == owner.user_id || self.may(Right::ScanLogRead) => Ok(()),
+            (Some(owner), Self::User(user)) if user.id == owner.user_id || self.may(of_others) => Ok(()),
             _ => Err(ErrorCode::Forbidden.into()),
         }
     }

@@ -14,6 +14,8 @@ pub enum Right {
     UsersWrite,
     /// `scanlog` read: results of others.
     ScanLogRead,
+    /// `scanlog` write: cancelling what others submitted.
+    ScanLogWrite,
 }
 
 /// A role.
@@ -34,9 +36,14 @@ pub const ROLES: &[Role] = &[
         id: ADMIN,
         name: "admin",
         display_name: "Administrators",
-        rights: &[Right::AgentsRead, Right::UsersRead, Right::UsersWrite, Right::ScanLogRead],
+        rights: &[Right::AgentsRead, Right::UsersRead, Right::UsersWrite, Right::ScanLogRead, Right::ScanLogWrite],
     },
-    Role { id: "2", name: "security_admin", display_name: "Security administrators", rights: &[Right::AgentsRead, Right::ScanLogRead] },
+    Role {
+        id: "2",
+        name: "security_admin",
+        display_name: "Security administrators",
+        rights: &[Right::AgentsRead, Right::ScanLogRead, Right::ScanLogWrite],
+    },
     Role { id: "3", name: "security_auditor", display_name: "Security auditor", rights: &[Right::AgentsRead, Right::UsersRead, Right::ScanLogRead] },
     Role { id: "4", name: "help_desk", display_name: "Help desk", rights: &[Right::AgentsRead, Right::ScanLogRead] },
 ];

@@ -58,6 +58,8 @@ codes! {
     LocalScanRefused = 400, "Local scan is not supported.";
     /// The body ended early or could not be read.
     BodyUnreadable = 400, "The request body could not be read.";
+    /// There is a verdict: nothing is left to cancel.
+    ScanEnded = 400, "The scan has already ended.";
     /// A user of that name exists.
     Conflict = 409, "Already exists";
     /// Later work.

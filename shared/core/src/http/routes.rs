@@ -67,7 +67,7 @@ routes! {
     Upload ready POST "/file"
     Upload ready POST "/file/presign"
     Upload later POST "/file/sync"
-    Upload later POST "/file/{data_id}/cancel"
+    Upload ready POST "/file/{data_id}/cancel"
     Upload later POST "/file/batch"
     Upload later POST "/file/batch/{batch_id}/close"
     Upload later POST "/file/batch/{batch_id}/close/callback"

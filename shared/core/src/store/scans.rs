@@ -1,7 +1,7 @@
 //! Submissions: created by upload, claimed and finished by scan, watched by sweep, read by results.
 //!
 //! The claim, as a timeline: created (no claim) → claimed until T, renewed every few seconds while the
-//! worker lives → done. A claim whose T has passed belongs to a dead worker and can be taken over. Late
+//! worker lives → done. A cancel ends it in any state. A claim whose T has passed belongs to a dead worker and can be taken over. Late
 //! writers lose by condition. Every claim counts a try that is taken back when the worker ends in good
 //! order, so the number left is the number of workers that died on the file.
 //!
@@ -15,10 +15,13 @@ use super::attributes::{Item, is_expired, json, key, n, number, parsed, s, text}
 use crate::clock::now_ms;
 use crate::domain::id::DataId;
 use crate::domain::report::FileReport;
-use crate::domain::submission::{ObjectRef, Outcome, Record, State, Submission};
+use crate::domain::submission::{Basis, ObjectRef, Outcome, Record, State, Submission};
+use crate::domain::verdict::{Code, Verdict};
 
 /// Life of a claim without renewal, in ms. A dead worker's file waits at most this long.
 pub const LEASE_MS: i64 = 15_000;
+/// Time between renewals of a claim, in ms. Also the longest that a cancelled scan works on: a renewal tells that the claim is lost.
+pub const RENEW_MS: u64 = 1_000;
 /// Tries after which a file that kills its workers ends as Failed.
 pub const MAX_TRIES: u32 = 3;
 /// Partitions of the `pending` index: one would be a hot spot at thousands of submissions a second.
@@ -58,6 +61,17 @@ pub struct Claimed {
 pub struct Inline {
     /// Children in order of extraction, when they are small enough to stay in the item.
     pub children: Option<Vec<FileReport>>,
+}
+
+/// What a cancel came to.
+#[derive(Debug)]
+pub enum Cancelled {
+    /// It is cancelled: now, or by an earlier call.
+    Yes(Box<Record>),
+    /// There was a verdict already; it stays.
+    TooLate(Box<Record>),
+    /// No such submission.
+    Missing,
 }
 
 /// An open submission that is due for a look.
@@ -257,6 +271,43 @@ impl Scans {
             .await
             .map_err(|e| StoreError::from_sdk("end a submission", e))?;
         Ok(())
+    }
+
+    /// Ends an unfinished submission as `Canceled`, whatever its state. A worker that holds it loses its claim, and with it
+    /// every later write.
+    pub async fn cancel(&self, record: &Record) -> Result<Cancelled, StoreError> {
+        let (submission, now) = (&record.submission, now_ms());
+        let size = record.object.as_ref().map_or(submission.size, |object| object.size);
+        let outcome = Outcome {
+            report: FileReport::unscanned(&submission.name, size, Verdict::decide(&[Code::Canceled], &[])),
+            child_count: 0,
+            worst_child: 0,
+            started_at: record.started_at.unwrap_or(now),
+            finished_at: now,
+            basis: Basis::default(),
+        };
+        let result = self
+            .update(&submission.id)
+            .update_expression(format!("SET #state = :done, outcome = :outcome, claim_until = :zero {CLOSE}"))
+            .condition_expression("attribute_exists(pk) AND #state <> :done")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":done", s("done"))
+            .expression_attribute_values(":outcome", json(&outcome)?)
+            .expression_attribute_values(":zero", n(0))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let found = match result {
+            Ok(output) => self::record(&output.attributes.unwrap_or_default())?,
+            Err(error) => match condition_failure(&error) {
+                Some(item) if item.is_empty() => return Ok(Cancelled::Missing),
+                Some(item) => self::record(&item)?,
+                None => return Err(StoreError::from_sdk("cancel a submission", error)),
+            },
+        };
+        let cancelled = found.outcome.as_ref().is_some_and(|outcome| outcome.report.verdict.code == Code::Canceled);
+        Ok(if cancelled { Cancelled::Yes(Box::new(found)) } else { Cancelled::TooLate(Box::new(found)) })
     }
 
     /// Open submissions whose time to be looked at has come, oldest first, at most `limit` a shard.

@@ -3,8 +3,9 @@
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::{ObjectRef, State};
+use portcullis_core::domain::verdict::Code;
 use portcullis_core::store::StoreError;
-use portcullis_core::store::scans::{Claim, LEASE_MS};
+use portcullis_core::store::scans::{Cancelled, Claim, LEASE_MS};
 
 use crate::table::{HOUR, Table, number, object, outcome, report, submission};
 
@@ -238,4 +239,46 @@ async fn of_twenty_verdicts_at_once_exactly_one_is_written() {
     let written: Vec<i64> = futures::future::try_join_all(writes).await.unwrap().into_iter().flatten().collect();
     let [winner] = written.as_slice() else { panic!("{written:?}") };
     assert_eq!(table.scans().get(&submission.id).await.unwrap().unwrap().0.outcome, Some(outcome(*winner)));
+}
+
+#[tokio::test]
+async fn a_cancel_ends_a_submission_in_any_state_and_every_later_write_loses() {
+    let table = Table::new().await;
+    let scans = table.scans();
+    let waiting = table.submit().await;
+    let (claimed, claim) = table.claimed().await;
+    for submission in [&waiting, &claimed] {
+        let (record, _) = scans.get(&submission.id).await.unwrap().unwrap();
+        for call in ["first", "again"] {
+            let Cancelled::Yes(record) = scans.cancel(&record).await.unwrap() else { panic!("{call}") };
+            let outcome = record.outcome.unwrap();
+            assert_eq!((record.state, outcome.report.verdict.code, outcome.report.verdict.result()), (State::Done, Code::Canceled, "Blocked"));
+        }
+        let item = table.submission_item(&submission.id).await;
+        for gone in ["pending_shard", "claim_token", "passwords"] {
+            assert!(!item.contains_key(gone), "{gone}");
+        }
+        assert!(matches!(scans.claim(&submission.id, &object(submission)).await.unwrap(), Claim::Done(_)));
+        assert!(is_conflict(&scans.finish_unclaimed(&submission.id, &outcome(9)).await));
+        assert!(is_conflict(&scans.withdraw(&submission.id).await));
+    }
+    let before = table.submission_item(&claimed.id).await;
+    assert!(is_conflict(&scans.renew(&claimed.id, &claim.token).await));
+    assert!(is_conflict(&scans.count_death(&claimed.id, &claim.token).await));
+    assert!(is_conflict(&scans.release(&claimed.id, &claim.token).await));
+    assert!(is_conflict(&scans.finish(&claimed.id, &claim.token, &outcome(1), None).await));
+    assert_eq!(table.submission_item(&claimed.id).await, before);
+}
+
+#[tokio::test]
+async fn a_verdict_stays_and_what_was_never_submitted_is_not_cancelled() {
+    let table = Table::new().await;
+    let (submission, claimed) = table.claimed().await;
+    let stale = table.scans().get(&submission.id).await.unwrap().unwrap().0;
+    table.scans().finish(&submission.id, &claimed.token, &outcome(5), None).await.unwrap();
+    let Cancelled::TooLate(record) = table.scans().cancel(&stale).await.unwrap() else { panic!("cancelled") };
+    assert_eq!(record.outcome, Some(outcome(5)));
+    let unknown = portcullis_core::domain::submission::Record { submission: crate::table::submission(), ..stale };
+    assert!(matches!(table.scans().cancel(&unknown).await.unwrap(), Cancelled::Missing));
+    assert_eq!(table.count().await, 1, "a cancel never makes an item");
 }

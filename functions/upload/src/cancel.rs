@@ -1,0 +1,59 @@
+//! `POST /file/{data_id}/cancel` (contract F8): the submission ends as `Canceled`, whatever its state.
+//!
+//! What always holds: once this answered, the file never gets another verdict. The worker that has it learns it
+//! from the next renewal of its claim.
+
+use axum::Json;
+use axum::extract::{Path, State, rejection::PathRejection};
+use axum::http::{HeaderMap, Uri};
+use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::submission::Record;
+use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::store::scans::Cancelled;
+use serde_json::{Map, Value, json};
+
+use crate::Upload;
+
+/// Cancels a file; a child's id cancels its submission.
+pub(crate) async fn cancel(
+    State(upload): State<Upload>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<Value>, ApiError> {
+    let caller = upload.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
+    let Asked { asked, record } = upload.submission(path).await?;
+    caller.may_change(record.submission.owner.as_ref())?;
+    upload.cancel(&record).await?;
+    Ok(Json(Value::Object(Map::from_iter([(asked.to_string(), json!("cancelled"))]))))
+}
+
+/// A submission that a path names.
+pub(crate) struct Asked {
+    /// The id as asked: its own, or a child's.
+    pub(crate) asked: DataId,
+    pub(crate) record: Record,
+}
+
+impl Upload {
+    /// The submission of the id in the path; 404 for anything else.
+    pub(crate) async fn submission(&self, path: Result<Path<String>, PathRejection>) -> Result<Asked, ApiError> {
+        let unknown = || ApiError::from(ErrorCode::NotFound);
+        let asked = path.ok().and_then(|Path(asked)| DataId::parse(&asked)).ok_or_else(unknown)?;
+        let (record, _) = self.scans.get(&asked).await?.ok_or_else(unknown)?;
+        Ok(Asked { asked, record })
+    }
+
+    /// Ends a submission as cancelled and tells of it. Again for one that is: what follows a verdict may have failed before.
+    pub(crate) async fn cancel(&self, record: &Record) -> Result<(), ApiError> {
+        match self.scans.cancel(record).await? {
+            Cancelled::Yes(record) => {
+                self.announcer.ended(&record).await?;
+                tracing::info!(data_id = %record.submission.id, "cancelled");
+                Ok(())
+            }
+            Cancelled::TooLate(_) => Err(ErrorCode::ScanEnded.into()),
+            Cancelled::Missing => Err(ErrorCode::NotFound.into()),
+        }
+    }
+}
