@@ -72,16 +72,16 @@ fn run(definitions: &Definitions, job: &Job, content: &Arc<Content>, start: Inst
     let is_typed = found.is_some();
     let file_type = found.unwrap_or_default();
     let mut tree = Tree::new(job.name.clone(), size, file_type.clone(), filetype_ms);
-    let extractor = tree.planned(0, archive::plan(bytes, &file_type, limits.enabled), is_typed);
+    let opening = tree.planned(0, archive::plan(bytes, &file_type, limits.enabled), is_typed);
     let root = Task { index: 0, name: job.name.clone(), content: Arc::clone(content), file_type, deadline };
 
-    let (mut tree, mut scanned) = if let Some(extractor) = extractor {
+    let (mut tree, mut scanned) = if let Some(opening) = opening {
         let queue = Queue::new(unpack_deadline);
         std::thread::scope(|scope| {
             let unpacking = std::thread::Builder::new().name("unpack".into()).stack_size(UNPACK_STACK_BYTES).spawn_scoped(scope, || {
                 let ledger = Ledger::new(limits, size, unpack_deadline);
                 let mut unpacker = Unpacker::new(job, ledger, tree, &queue);
-                unpacker.open(extractor, 0, bytes);
+                unpacker.open(&opening, 0, bytes);
                 queue.close();
                 unpacker.finish()
             });

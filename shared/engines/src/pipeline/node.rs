@@ -5,7 +5,7 @@ use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::{Code, Verdict};
 
 use super::scan::Scanned;
-use crate::archive::{Extractor, Plan};
+use crate::archive::{Opening, Plan};
 
 struct Node {
     report: FileReport,
@@ -110,13 +110,18 @@ impl Tree {
         self.found(index, Code::Failed, why);
     }
 
-    /// Adds what is not done with a node's content; gives the extractor if it is to be opened.
-    pub(super) fn planned(&mut self, index: usize, plan: Plan, is_typed: bool) -> Option<&'static dyn Extractor> {
+    /// Adds what is not done with a node's content; gives how it is opened if it is.
+    pub(super) fn planned(&mut self, index: usize, plan: Plan, is_typed: bool) -> Option<Opening> {
         if !is_typed {
             self.fail(index, "the type of the content could not be determined");
         }
         match plan {
-            Plan::Open(extractor) => return Some(extractor),
+            Plan::Open(opening, closed) => {
+                if let Some(why) = closed {
+                    self.found(index, Code::UnsupportedFileType, &why);
+                }
+                return Some(opening);
+            }
             Plan::Nothing => {}
             Plan::Unopened(why) => self.found(index, Code::UnsupportedFileType, &why),
             Plan::Unknown => self.fail(index, "whether the content is an archive could not be determined"),

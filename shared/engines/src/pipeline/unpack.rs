@@ -3,7 +3,7 @@
 //! What always holds: one thread unpacks, so one [`Ledger`] sees every byte of every level; once a
 //! limit is hit nothing is read any further, and every archive around it carries the code.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use portcullis_core::domain::verdict::Code;
 use super::node::Tree;
 use super::queue::Queue;
 use super::scan::{self, Task};
-use crate::archive::{self, Entry, Extractor, Ledger, ReadFault, Sink, Stop};
+use crate::archive::{self, Entry, Ledger, Opening, ReadFault, Sink, Stop};
 use crate::content::{Content, Spool};
 use crate::engine::guarded;
 use crate::job::Job;
@@ -40,7 +40,7 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Opens the content of node `index`, and everything in it.
-    pub(super) fn open(&mut self, extractor: &dyn Extractor, index: usize, content: &[u8]) {
+    pub(super) fn open(&mut self, opening: &Opening, index: usize, content: &[u8]) {
         let start = Instant::now();
         let max = self.job.rule.extraction.max_depth;
         if self.tree.depth(index) >= max {
@@ -48,7 +48,7 @@ impl<'a> Unpacker<'a> {
             return;
         }
         let passwords = &self.job.passwords;
-        let result = guarded(|| extractor.extract(content, passwords, &mut Level { unpacker: self, index }))
+        let result = guarded(|| opening.extract(content, passwords, &mut Level { unpacker: self, index }))
             .unwrap_or_else(|| Err(Stop::corrupt("the extractor panicked")));
         self.tree.opened(index, clock::since(start));
         match result {
@@ -56,6 +56,7 @@ impl<'a> Unpacker<'a> {
             Err(Stop::Limit(..)) if self.stopped => {}
             Ok(()) => {}
             Err(Stop::Corrupt(why)) => self.tree.fail(index, &why),
+            Err(Stop::Closed(code, why)) => self.tree.found(index, code, &why),
             Err(Stop::Limit(code, why)) => {
                 self.stopped = true;
                 self.tree.limit(index, code, &why);
@@ -93,7 +94,7 @@ impl Sink for Level<'_, '_> {
         let mut spool = Spool::new(&self.unpacker.job.scratch_dir);
         let mut buffer = vec![0; CHUNK];
         let mut charged = 0;
-        let no_room = |error: std::io::Error| ReadFault::Stop(Stop::Limit(Code::Failed, format!("a content could not be stored: {error}")));
+        let no_room = |error: io::Error| ReadFault::Stop(no_room(&error));
         loop {
             match from.read(&mut buffer) {
                 Ok(0) => return spool.finish().map_err(no_room),
@@ -102,13 +103,25 @@ impl Sink for Level<'_, '_> {
                     ledger.charge(read as u64).map_err(ReadFault::Stop)?;
                     spool.write_all(buffer.get(..read).unwrap_or_default()).map_err(no_room)?;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     ledger.refund(charged);
                     return Err(ReadFault::Broken(error.to_string()));
                 }
             }
         }
+    }
+
+    fn collect(&mut self, declared: u64, fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(Content, Option<String>), Stop> {
+        let ledger = &mut self.unpacker.ledger;
+        ledger.foresee(declared)?;
+        let mut metered = Metered { ledger, spool: Spool::new(&self.unpacker.job.scratch_dir), stop: None };
+        let result = fill(&mut metered);
+        if let Some(stop) = metered.stop {
+            return Err(stop);
+        }
+        let content = metered.spool.finish().map_err(|error| no_room(&error))?;
+        Ok((content, result.err().map(|error| error.to_string())))
     }
 
     fn child(&mut self, entry: Entry, content: Content) -> Result<(), Stop> {
@@ -122,12 +135,15 @@ impl Sink for Level<'_, '_> {
         if let Some(note) = entry.note {
             unpacker.tree.note(index, note);
         }
-        let extractor = unpacker.tree.planned(index, archive::plan(bytes, &file_type, true), is_typed);
+        if let Some(why) = &entry.fault {
+            unpacker.tree.fail(index, why);
+        }
+        let opening = unpacker.tree.planned(index, archive::plan(bytes, &file_type, true), is_typed);
         let content = Arc::new(content);
         let task = Task { index, name: entry.name, content: Arc::clone(&content), file_type, deadline: unpacker.deadline };
         unpacker.queue.put(task);
-        if let Some(extractor) = extractor {
-            unpacker.open(extractor, index, content.as_ref().as_ref());
+        if let Some(opening) = opening {
+            unpacker.open(&opening, index, content.as_ref().as_ref());
         }
         self.go_on()
     }
@@ -137,4 +153,33 @@ impl Sink for Level<'_, '_> {
         let display = names::of_child(tree.name(self.index), &entry.name);
         tree.add_blocked(self.index, display, entry.declared, code, &why);
     }
+}
+
+/// Charges what is written before it is kept.
+#[allow(dead_code, reason = "for the formats that follow")]
+struct Metered<'l, 'r, 's> {
+    ledger: &'l mut Ledger<'r>,
+    spool: Spool<'s>,
+    /// Why nothing more is taken. Decoders may hide it behind an error of their own.
+    stop: Option<Stop>,
+}
+
+impl Write for Metered<'_, '_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let charged = if self.stop.is_none() { self.ledger.charge(bytes.len() as u64) } else { Ok(()) };
+        let kept = charged.and_then(|()| self.spool.write_all(bytes).map_err(|error| no_room(&error)));
+        if let Err(stop) = kept {
+            self.stop = Some(stop);
+        }
+        if self.stop.is_some() { Err(io::Error::other("the limit is reached")) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Scratch space is short: nothing more can be had from this submission.
+fn no_room(error: &io::Error) -> Stop {
+    Stop::Limit(Code::Failed, format!("a content could not be stored: {error}"))
 }

@@ -1,8 +1,10 @@
 //! ZIP and everything built on it (OOXML, ODF, JAR, APK, EPUB, self-extracting archives).
 //!
 //! What always holds: before any entry is read, the two descriptions that every ZIP has of itself
-//! (local headers, central directory) are compared ([`super::zip_layout`]). Where they disagree, other
+//! (local headers, central directory) are compared ([`self::layout`]). Where they disagree, other
 //! programs will see other files than this one, and the archive is refused.
+
+mod layout;
 
 use std::cell::Cell;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -15,15 +17,26 @@ use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, HasZipMetadata, ZipReadOptions};
 
-use super::zip_layout::{self, Slot};
-use super::{Entry, Extractor, ReadFault, Sink, Stop};
+use self::layout::Slot;
+use super::{Entry, Extractor, Format, ReadFault, Sink, Stop};
+
+/// What is opened.
+pub(super) const FORMATS: &[Format] = &[Format {
+    name: "ZIP, and what is made of it (OOXML, ODF, JAR, APK, EPUB)",
+    reads: "all methods but implode and reduce; ZIP64; AES and ZipCrypto with a password; behind programs and other content",
+    extractor: &Zip,
+}];
 
 /// The extractor for ZIP.
-pub(crate) struct Zip;
+pub(super) struct Zip;
 
 impl Extractor for Zip {
     fn recognises(&self, content: &[u8], file_type: &FileType) -> bool {
-        file_type.mime == "application/zip" || zip_layout::looks_like_zip(content)
+        file_type.mime == "application/zip" || layout::looks_like_zip(content)
+    }
+
+    fn covers(&self, content: &[u8], file_type: &FileType) -> bool {
+        file_type.mime == "application/zip" || content.starts_with(b"PK")
     }
 
     fn extract(&self, content: &[u8], passwords: &[String], sink: &mut dyn Sink) -> Result<(), Stop> {
@@ -34,7 +47,7 @@ impl Extractor for Zip {
             entries.push(entry?.into());
         }
         let slots: Vec<Slot> = entries.iter().map(slot_of).collect();
-        zip_layout::check(content, &slots).map_err(Stop::Corrupt)?;
+        layout::check(content, &slots).map_err(Stop::Corrupt)?;
 
         let mut passwords: Vec<&[u8]> = passwords.iter().map(String::as_bytes).collect();
         for entry in entries {
@@ -68,10 +81,9 @@ fn is_plain_directory(entry: &OwnedZipFileEntry) -> bool {
 }
 
 fn extract_entry(content: &[u8], entry: &OwnedZipFileEntry, passwords: &mut [&[u8]], sink: &mut dyn Sink) -> Result<(), Stop> {
-    let describe = || Entry {
-        name: entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), std::borrow::Cow::into_owned),
-        note: entry.is_symlink().then_some("symbolic link, not followed"),
-        declared: entry.size(),
+    let describe = || {
+        let name = entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), std::borrow::Cow::into_owned);
+        Entry::new(name, entry.size()).with_note(entry.is_symlink().then_some("symbolic link, not followed"))
     };
     if !entry.as_ref().get_metadata().is_encrypted() {
         match attempt(content, entry, None, sink) {
@@ -124,7 +136,7 @@ fn attempt(content: &[u8], entry: &OwnedZipFileEntry, password: Option<&[u8]>, s
     let borrowed = entry.as_ref();
     let metadata = borrowed.get_metadata();
     let measured = !metadata.is_encrypted() && metadata.compression_method == CompressionMethod::Deflated;
-    let end = zip_layout::data_of(content, &slot_of(entry)).map_or(0, |data| data.end as u64);
+    let end = layout::data_of(content, &slot_of(entry)).map_or(0, |data| data.end as u64);
     let reached = Cell::new(0);
     let mut reader = Metered { content: Cursor::new(content), last: end.saturating_sub(1), reached: &reached };
     let mut file = entry.as_ref().with_reader(&mut reader, ZipReadOptions::new().password(password)).map_err(|error| match error {
