@@ -79,6 +79,12 @@ pub const KEYS: &[Key] = &[
         default: Some("1024"),
         functions: &["scan"],
     },
+    Key {
+        name: "PORTCULLIS_OUTBOUND_ALLOW",
+        doc: "Networks that outgoing requests may reach although they are private or special, as CIDRs separated by commas; empty = none.",
+        default: Some(""),
+        functions: &["upload", "scan", "admin", "notify"],
+    },
     Key { name: "PORTCULLIS_SCRATCH_DIR", doc: "Folder for files while they are analysed.", default: Some("/tmp"), functions: &["scan"] },
 ];
 
@@ -153,6 +159,11 @@ impl Reader<'_> {
                 *range.start()
             }
         }
+    }
+
+    /// A value that its own type refuses: `problem` is one sentence.
+    pub fn refuse(&mut self, problem: String) {
+        self.problems.push(problem);
     }
 
     /// The value, or all problems at once.
