@@ -14,5 +14,6 @@ mod bad_input;
 mod cancel;
 mod contract;
 mod definitions;
+mod sync;
 mod target;
 mod ways_in;

@@ -7,5 +7,6 @@ mod support;
 
 mod cancel;
 mod deaths;
+mod limits;
 mod process;
 mod restart;

@@ -1,5 +1,6 @@
 //! Health, version, engines, nodes; later configuration, YARA and licence (contract §1.6–1.10).
 
+mod scan;
 mod stats;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         scan_queue: Queue::new(clients.sqs().clone(), queue),
     };
     let handlers = Router::new()
+        .route("/admin/config/scan", get(scan::read).put(scan::write))
         .route("/version", get(stats::version))
         .route("/readyz", get(stats::ready))
         .route("/stat/engines", get(stats::engines))

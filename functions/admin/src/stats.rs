@@ -9,8 +9,8 @@ use portcullis_core::domain::engine::EngineStatus;
 use portcullis_core::error::chain;
 use portcullis_core::http::body::query;
 use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::intake::ScanSettings;
 use portcullis_core::store::StoreError;
-use portcullis_core::store::queue::Depth;
 use portcullis_core::wire::engines;
 use serde_json::{Value, json};
 
@@ -20,8 +20,6 @@ use crate::Admin;
 const PRODUCT_ID: &str = "MSCL";
 /// The Core API that is spoken. Major 5: clients choose their link style by it. Below 5.11 while multipart uploads answer 501.
 const CORE_VERSION: &str = "5.10.0";
-/// Slots told to clients that scale by them; SQS itself has no bound.
-const QUEUE_SLOTS: u64 = 500;
 
 impl Admin {
     async fn published(&self) -> Result<Vec<EngineStatus>, StoreError> {
@@ -45,8 +43,8 @@ pub(crate) async fn engines(State(admin): State<Admin>, headers: HeaderMap, uri:
 pub(crate) async fn nodes(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
     admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::AgentsRead)?;
     let published = admin.published().await?;
-    let Depth { waiting, in_flight } = admin.scan_queue.depth().await?;
-    let used = waiting + in_flight;
+    let slots = ScanSettings::in_force(&admin.settings).await?.max_queue_per_agent;
+    let depth = admin.scan_queue.depth().await?;
     let issues: Vec<Value> =
         published.iter().flat_map(|engine| &engine.issues).map(|issue| json!({ "description": issue, "severity": "warning" })).collect();
     Ok(Json(json!({
@@ -61,8 +59,8 @@ pub(crate) async fn nodes(State(admin): State<Admin>, headers: HeaderMap, uri: U
             "free_disk_space": 0,
             "os": std::env::consts::OS,
             "version": CORE_VERSION,
-            "scan_queue": waiting,
-            "scan_queue_details": { "available_slots": QUEUE_SLOTS.saturating_sub(used).max(1), "total_scan_queue": QUEUE_SLOTS },
+            "scan_queue": depth.waiting,
+            "scan_queue_details": { "available_slots": slots.saturating_sub(depth.total()).max(1), "total_scan_queue": slots },
             "issues": issues,
             "engines": engines::list_of_node(&published),
         }],

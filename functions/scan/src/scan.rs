@@ -120,7 +120,7 @@ impl Scan {
             return failed(format!("The file ended its worker {MAX_TRIES} times."));
         }
         if now_ms() >= submission.deadline_at {
-            return failed("The deadline passed before the scan could begin.".into());
+            return failed(submission.overdue().into());
         }
         self.definitions.refresh(&self.pool, &self.settings).await?;
         // Rules that can not be read stop scans until somebody mends them; they lose none.
@@ -131,11 +131,14 @@ impl Scan {
         if object.size > rule.max_file_size {
             return failed(format!("The file has {} bytes, more than the {} that rule `{}` permits.", object.size, rule.max_file_size, rule.name));
         }
+        let left = Duration::from_millis((submission.deadline_at - now_ms()).try_into().unwrap_or_default());
         let beat = self.keep_claim(&submission.id, &claimed.token);
         tokio::pin!(beat);
         tokio::select! {
             // The claim ended under us: stop working on a file that is not ours any more.
             () = &mut beat => Ok(Ended::LostClaim),
+            // Dropping the work ends its worker process.
+            () = tokio::time::sleep(left) => failed(submission.overdue().into()),
             ended = self.run_worker(claimed, object, rule, ends_at) => ended,
         }
     }

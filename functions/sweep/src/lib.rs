@@ -148,7 +148,7 @@ fn by_clock(due: &Due, now: i64) -> Option<Action> {
     if due.claim_until >= now {
         return Some(Action::Later(due.claim_until + 1000));
     }
-    (now >= due.record.submission.deadline_at).then_some(Action::Fail("The deadline passed before there was a verdict."))
+    (now >= due.record.submission.deadline_at).then(|| Action::Fail(due.record.submission.overdue()))
 }
 
 /// What is left: is the file there?

@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_LENGTH;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use portcullis_core::domain::submission::Source;
+use portcullis_core::domain::submission::{Source, Submission};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::StoreError;
 use serde_json::{Value, json};
@@ -20,30 +20,36 @@ use crate::Upload;
 
 /// Accepts one file. Answers as soon as the object is stored; the scan starts by the object's event.
 pub(crate) async fn submit(State(upload): State<Upload>, request: Request) -> Result<Json<Value>, ApiError> {
-    let (parts, body) = request.into_parts();
-    let mut planned = upload.plan(&parts.headers, &parts.uri, Source::Api).await?;
-    // Lambda hands over whole bodies, so their length is known even where a gateway dropped the header.
-    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-    let known = || body.size_hint().exact().or_else(|| body.is_end_stream().then_some(0));
-    let size = declared.or_else(known).ok_or_else(|| ApiError::from(ErrorCode::MissingLength))?;
-    if size == 0 {
-        return Err(ErrorCode::EmptyFile.into());
-    }
-    if size > planned.rule.max_file_size {
-        return Err(ErrorCode::FileTooLarge.into());
-    }
-    planned.submission.size = size;
-    upload.record(&planned).await?;
-    let submission = planned.submission;
-    let stream = SdkBody::from_body_1_x(ExactBody { body: Some(SyncWrapper::new(body)), left: size });
-    if let Err(error) = upload.objects.put(&submission.bucket, &submission.key, size, stream.into()).await {
-        return Err(upload.give_up(&submission.id, error).await);
-    }
-    tracing::info!(data_id = %submission.id, size, rule = submission.rule, "submitted");
+    let submission = upload.accept(request).await?;
     Ok(Json(json!({ "data_id": submission.id })))
 }
 
 impl Upload {
+    /// Records the submission of a request and stores its body.
+    pub(crate) async fn accept(&self, request: Request) -> Result<Submission, ApiError> {
+        let (parts, body) = request.into_parts();
+        let mut planned = self.plan(&parts.headers, &parts.uri, Source::Api).await?;
+        // Lambda hands over whole bodies, so their length is known even where a gateway dropped the header.
+        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+        let known = || body.size_hint().exact().or_else(|| body.is_end_stream().then_some(0));
+        let size = declared.or_else(known).ok_or_else(|| ApiError::from(ErrorCode::MissingLength))?;
+        if size == 0 {
+            return Err(ErrorCode::EmptyFile.into());
+        }
+        if size > planned.rule.max_file_size {
+            return Err(ErrorCode::FileTooLarge.into());
+        }
+        planned.submission.size = size;
+        self.record(&planned).await?;
+        let submission = planned.submission;
+        let stream = SdkBody::from_body_1_x(ExactBody { body: Some(SyncWrapper::new(body)), left: size });
+        if let Err(error) = self.objects.put(&submission.bucket, &submission.key, size, stream.into()).await {
+            return Err(self.give_up(&submission.id, error).await);
+        }
+        tracing::info!(data_id = %submission.id, size, rule = submission.rule, "submitted");
+        Ok(submission)
+    }
+
     /// Takes back the record of an upload that failed: the client learns it now, and nobody shall see it as lost later.
     async fn give_up(&self, id: &portcullis_core::domain::id::DataId, error: StoreError) -> ApiError {
         if let Err(withdrawal) = self.scans.withdraw(id).await {

@@ -11,6 +11,9 @@ const MAX_PASSWORDS: usize = 32;
 /// Largest metadata, in bytes: it is stored with the record and comes back with every poll.
 const MAX_METADATA: usize = 8 * 1024;
 
+/// Longest `global-timeout`, in seconds.
+const LONGEST_TIMEOUT: u64 = 86_400;
+
 /// What the headers say.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct SubmissionHeaders {
@@ -19,13 +22,15 @@ pub(crate) struct SubmissionHeaders {
     pub(crate) user_agent: String,
     pub(crate) metadata: Option<Value>,
     pub(crate) passwords: Vec<String>,
+    pub(crate) engines_metadata: Option<Value>,
+    pub(crate) timeout_seconds: Option<u64>,
 }
 
 impl SubmissionHeaders {
     /// Reads them.
     ///
     /// # Errors
-    /// 400 for `filepath` (there is no local scan), for too many passwords and too much metadata.
+    /// 400 for `filepath` (there is no local scan), for too many passwords, too much metadata and a timeout that is none.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
         let text = |name| header(headers, name).unwrap_or_default();
         if !text("filepath").is_empty() {
@@ -38,6 +43,8 @@ impl SubmissionHeaders {
             user_agent: text("user_agent"),
             metadata: metadata(&text("metadata"))?,
             passwords: passwords(headers)?,
+            engines_metadata: engines_metadata(&text("engines-metadata"))?,
+            timeout_seconds: timeout(&text("global-timeout"))?,
         })
     }
 }
@@ -51,6 +58,25 @@ fn metadata(text: &str) -> Result<Option<Value>, ApiError> {
         "" => None,
         text => Some(serde_json::from_str(text).ok().filter(|value: &Value| !value.is_null()).unwrap_or_else(|| Value::String(text.to_owned()))),
     })
+}
+
+/// Hints for engines, a JSON object. Anything else is ignored: clients send it with every file, and it changes no verdict.
+fn engines_metadata(text: &str) -> Result<Option<Value>, ApiError> {
+    if text.len() > MAX_METADATA {
+        return Err(ApiError::with_text(ErrorCode::BadRequest, format!("The engines-metadata header is larger than {MAX_METADATA} bytes.")));
+    }
+    Ok(serde_json::from_str(text).ok().filter(Value::is_object))
+}
+
+/// `global-timeout`, in seconds (contract §9 U10).
+fn timeout(text: &str) -> Result<Option<u64>, ApiError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let seconds = text.parse().ok().filter(|seconds| (1..=LONGEST_TIMEOUT).contains(seconds));
+    let wrong =
+        || ApiError::with_text(ErrorCode::BadRequest, format!("`global-timeout` is not a whole number of seconds from 1 to {LONGEST_TIMEOUT}."));
+    seconds.map(Some).ok_or_else(wrong)
 }
 
 /// `archivepwd` and `archivepwd<N>`, in the order of N.
@@ -110,6 +136,20 @@ mod tests {
         let got = read(&[("rule", b"a"), ("workflow", b"b"), ("metadata", b"plain text")]).unwrap();
         assert_eq!(got.rule, "a");
         assert_eq!(got.metadata, Some(Value::String("plain text".into())));
+    }
+
+    #[test]
+    fn engine_hints_are_an_object_or_nothing_and_a_timeout_is_seconds() {
+        let got = read(&[("engines-metadata", br#"{"extraction":{"charset":"SJIS"}}"#), ("global-timeout", b"90")]).unwrap();
+        assert_eq!((got.engines_metadata.unwrap()["extraction"]["charset"].as_str(), got.timeout_seconds), (Some("SJIS"), Some(90)));
+        for ignored in [&b"{'single': 1}"[..], b"[1]", b"null", b""] {
+            assert_eq!(read(&[("engines-metadata", ignored)]).unwrap().engines_metadata, None);
+        }
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_METADATA));
+        assert_eq!(read(&[("engines-metadata", large.as_bytes())]).unwrap_err().code(), ErrorCode::BadRequest);
+        for wrong in [&b"0"[..], b"-1", b"1.5", b"86401", b"soon", b"18446744073709551616"] {
+            assert_eq!(read(&[("global-timeout", wrong)]).unwrap_err().code(), ErrorCode::BadRequest);
+        }
     }
 
     #[test]

@@ -8,8 +8,10 @@ mod file;
 mod headers;
 mod presign;
 mod submission;
+mod sync;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
@@ -18,7 +20,8 @@ use portcullis_core::auth::{Authenticator, FirstAdmin};
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
-use portcullis_core::store::{identity::Identity, objects::Objects, queue::Queue, scans::Scans, settings::Settings};
+use portcullis_core::store::queue::{Gauge, Queue};
+use portcullis_core::store::{children::Children, identity::Identity, objects::Objects, scans::Scans, settings::Settings};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -27,11 +30,16 @@ pub(crate) struct Upload {
     settings: Arc<Settings>,
     scans: Scans,
     objects: Objects,
+    children: Children,
     announcer: Announcer,
+    /// How full the scan queue is.
+    queue: Arc<Gauge>,
     bucket: Arc<str>,
     signing: presign::Signing,
     /// Life of a presigned upload, seconds.
     presign_seconds: u64,
+    /// How long `POST /file/sync` waits.
+    sync_wait: Duration,
     /// Time to a terminal state, ms.
     deadline_ms: i64,
     /// Time results are kept, ms.
@@ -46,9 +54,12 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let mut reader = env.reader("upload");
     let table = reader.text("PORTCULLIS_TABLE");
     let bucket = reader.text("PORTCULLIS_UPLOAD_BUCKET");
+    let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
+    let scan_queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
     let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
     let first_admin = FirstAdmin::read(&mut reader);
     let presign_seconds = reader.number("PORTCULLIS_PRESIGN_SECONDS", 1..=900);
+    let sync_seconds = reader.number("PORTCULLIS_SYNC_SECONDS", 1..=28);
     let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
     let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
     reader.finish(())?;
@@ -57,16 +68,20 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
         settings,
         scans: Scans::new(clients.dynamodb().clone(), &table),
+        children: Children::new(Objects::new(clients.s3().clone()), reports),
         objects: Objects::new(clients.s3().clone()),
+        queue: Arc::new(Gauge::new(Queue::new(clients.sqs().clone(), scan_queue))),
         announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue)),
         bucket: bucket.into(),
         signing: presign::Signing::new(clients.config()),
         presign_seconds,
+        sync_wait: Duration::from_secs(sync_seconds),
         deadline_ms: i64::try_from(deadline_seconds * 1000).unwrap_or(i64::MAX),
         retention_ms: i64::try_from(retention_hours * 3_600_000).unwrap_or(i64::MAX),
     };
     let handlers = Router::new()
         .route("/file", post(file::submit))
+        .route("/file/sync", post(sync::submit_and_wait))
         .route("/file/presign", post(presign::presign))
         .route("/file/{data_id}/cancel", post(cancel::cancel))
         .with_state(upload);

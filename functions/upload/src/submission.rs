@@ -6,6 +6,7 @@ use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::submission::{Source, Submission, Wishes};
 use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::intake::ScanSettings;
 use portcullis_core::rules;
 use portcullis_core::store::objects::UPLOAD_PREFIX;
 
@@ -30,6 +31,10 @@ impl Upload {
         let sent = SubmissionHeaders::read(headers)?;
         let rules = rules::in_force(&self.settings).await?;
         let rule = rules::select(&rules, &sent.rule, &sent.user_agent, &caller)?.clone();
+        self.has_room().await?;
+        let wishes = Wishes { engines_metadata: sent.engines_metadata, timeout_seconds: sent.timeout_seconds, ..Wishes::default() };
+        let life =
+            wishes.timeout_seconds.and_then(|seconds| i64::try_from(seconds * 1000).ok()).map_or(self.deadline_ms, |ms| ms.min(self.deadline_ms));
         let (id, now) = (DataId::random(), now_ms());
         let submission = Submission {
             key: format!("{UPLOAD_PREFIX}{id}"),
@@ -43,17 +48,32 @@ impl Upload {
             source,
             bucket: self.bucket.to_string(),
             created_at: now,
-            deadline_at: now + self.deadline_ms,
+            deadline_at: now + life,
             size: 0,
-            wishes: Wishes::default(),
+            wishes,
         };
         Ok(Planned { submission, rule, passwords: sent.passwords })
+    }
+
+    /// Refuses a file that would have to wait too long.
+    async fn has_room(&self) -> Result<(), ApiError> {
+        let settings = ScanSettings::in_force(&self.settings).await?;
+        match self.queue.depth().await {
+            Ok(depth) if depth.total() >= settings.max_queue_per_agent => Err(ErrorCode::TooBusy.into()),
+            Ok(_) => Ok(()),
+            // What can not be told must not turn files away: the queue itself has no bound.
+            Err(error) => {
+                tracing::warn!(error = %portcullis_core::error::chain(&error), "the depth of the scan queue is unknown");
+                Ok(())
+            }
+        }
     }
 
     /// Writes the record.
     pub(crate) async fn record(&self, planned: &Planned) -> Result<(), ApiError> {
         let submission = &planned.submission;
-        let (check_at, expires_at) = (submission.created_at + FIRST_CHECK_MS, submission.created_at + self.retention_ms);
+        let (check_at, expires_at) =
+            ((submission.created_at + FIRST_CHECK_MS).min(submission.deadline_at), submission.created_at + self.retention_ms);
         self.scans.create(submission, &planned.passwords, check_at, expires_at).await.map_err(|e| ApiError::caused(ErrorCode::RequestFailed, e))
     }
 }

@@ -240,6 +240,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn",
             "s3: PutObject on UploadBucketArn/in/*",
+            "s3: GetObject on ReportBucketArn/*",
+            "sqs: GetQueueAttributes on ScanQueueArn",
             "sqs: SendMessage on NotifyQueueArn",
         ],
     ),

@@ -33,14 +33,19 @@ pub const KEYS: &[Key] = &[
         functions: &["auth", "upload", "scan", "results", "admin", "sweep"],
     },
     Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan"] },
-    Key { name: "PORTCULLIS_REPORT_BUCKET", doc: "Bucket for reports too large for the table.", default: None, functions: &["scan", "results"] },
+    Key {
+        name: "PORTCULLIS_REPORT_BUCKET",
+        doc: "Bucket for reports too large for the table.",
+        default: None,
+        functions: &["upload", "scan", "results"],
+    },
     Key {
         name: "PORTCULLIS_DEFINITIONS_BUCKET",
         doc: "Bucket with operator definitions under `yara/` and `hashes/`.",
         default: None,
         functions: &["scan"],
     },
-    Key { name: "PORTCULLIS_SCAN_QUEUE_URL", doc: "URL of the scan queue.", default: None, functions: &["scan", "admin", "sweep"] },
+    Key { name: "PORTCULLIS_SCAN_QUEUE_URL", doc: "URL of the scan queue.", default: None, functions: &["upload", "scan", "admin", "sweep"] },
     Key {
         name: "PORTCULLIS_NOTIFY_QUEUE_URL",
         doc: "URL of the queue that verdict events go to.",
@@ -60,6 +65,12 @@ pub const KEYS: &[Key] = &[
         functions: API,
     },
     Key { name: "PORTCULLIS_PRESIGN_SECONDS", doc: "Life of a presigned upload, in seconds, 1–900.", default: Some("900"), functions: &["upload"] },
+    Key {
+        name: "PORTCULLIS_SYNC_SECONDS",
+        doc: "How long `POST /file/sync` waits for the verdict, in seconds, 1–28 (API Gateway gives up at 30).",
+        default: Some("25"),
+        functions: &["upload"],
+    },
     Key {
         name: "PORTCULLIS_SCAN_DEADLINE_SECONDS",
         doc: "Time from submission to a terminal state, in seconds, 60–86400; after it the sweep ends the scan as Failed.",

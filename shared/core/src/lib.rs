@@ -11,6 +11,7 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod http;
+pub mod intake;
 pub mod rules;
 pub mod store;
 pub mod telemetry;

@@ -16,6 +16,10 @@ pub enum Right {
     ScanLogRead,
     /// `scanlog` write: cancelling what others submitted.
     ScanLogWrite,
+    /// `scan` read: settings of scanning.
+    ScanRead,
+    /// `scan` write.
+    ScanWrite,
 }
 
 /// A role.
@@ -36,16 +40,21 @@ pub const ROLES: &[Role] = &[
         id: ADMIN,
         name: "admin",
         display_name: "Administrators",
-        rights: &[Right::AgentsRead, Right::UsersRead, Right::UsersWrite, Right::ScanLogRead, Right::ScanLogWrite],
+        rights: &[Right::AgentsRead, Right::UsersRead, Right::UsersWrite, Right::ScanLogRead, Right::ScanLogWrite, Right::ScanRead, Right::ScanWrite],
     },
     Role {
         id: "2",
         name: "security_admin",
         display_name: "Security administrators",
-        rights: &[Right::AgentsRead, Right::ScanLogRead, Right::ScanLogWrite],
+        rights: &[Right::AgentsRead, Right::ScanLogRead, Right::ScanLogWrite, Right::ScanRead, Right::ScanWrite],
     },
-    Role { id: "3", name: "security_auditor", display_name: "Security auditor", rights: &[Right::AgentsRead, Right::UsersRead, Right::ScanLogRead] },
-    Role { id: "4", name: "help_desk", display_name: "Help desk", rights: &[Right::AgentsRead, Right::ScanLogRead] },
+    Role {
+        id: "3",
+        name: "security_auditor",
+        display_name: "Security auditor",
+        rights: &[Right::AgentsRead, Right::UsersRead, Right::ScanLogRead, Right::ScanRead],
+    },
+    Role { id: "4", name: "help_desk", display_name: "Help desk", rights: &[Right::AgentsRead, Right::ScanLogRead, Right::ScanRead] },
 ];
 
 /// A role by id or name.

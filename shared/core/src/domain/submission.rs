@@ -105,6 +105,18 @@ pub struct Submission {
     pub wishes: Wishes,
 }
 
+impl Submission {
+    /// Why it ended when its deadline passes without a verdict (contract §9 U10).
+    pub fn overdue(&self) -> &'static str {
+        let asked_for = self.wishes.timeout_seconds.and_then(|seconds| i64::try_from(seconds * 1000).ok());
+        if asked_for.is_some_and(|life| life <= self.deadline_at - self.created_at) {
+            "Global scan timeout exceeded"
+        } else {
+            "The deadline passed before there was a verdict."
+        }
+    }
+}
+
 /// The object that is judged, pinned: the bytes hashed are the bytes judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRef {

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 
+/// When a client that was told to come later should (contract §9 U38): the queue's depth is some seconds old.
+const RETRY_SECONDS: &str = "5";
 /// Where an error text stands in the body.
 const ERR: &str = "err";
 
@@ -58,6 +60,12 @@ codes! {
     LocalScanRefused = 400, "Local scan is not supported.";
     /// The body ended early or could not be read.
     BodyUnreadable = 400, "The request body could not be read.";
+    /// `POST /file/sync` with a `callbackurl`: the answer itself is the result.
+    CallbackWithSync = 403, "A callback url is not supported here.";
+    /// `POST /file/sync`: the scan takes longer than a connection may.
+    StillScanning = 408, "The scan has not ended yet.";
+    /// The scan queue is full (contract §3.5).
+    TooBusy = 503, "Server is too busy. Try again later.";
     /// There is a verdict: nothing is left to cancel.
     ScanEnded = 400, "The scan has already ended.";
     /// A user of that name exists.
@@ -110,6 +118,10 @@ impl IntoResponse for ApiError {
         }
         let text = self.text.unwrap_or(Cow::Borrowed(self.code.text()));
         let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(json!({ ERR: text }))).into_response()
+        let mut response = (status, Json(json!({ ERR: text }))).into_response();
+        if self.code == ErrorCode::TooBusy {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        }
+        response
     }
 }

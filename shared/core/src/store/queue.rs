@@ -1,6 +1,7 @@
 //! One SQS queue.
 
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 
@@ -20,6 +21,13 @@ pub struct Depth {
     pub waiting: u64,
     /// Messages being worked on.
     pub in_flight: u64,
+}
+
+impl Depth {
+    /// Everything that is not done.
+    pub const fn total(&self) -> u64 {
+        self.waiting + self.in_flight
+    }
 }
 
 impl Queue {
@@ -64,5 +72,35 @@ impl Queue {
             waiting: read(QueueAttributeName::ApproximateNumberOfMessages),
             in_flight: read(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
         })
+    }
+}
+
+/// How long a depth is believed.
+const BELIEVED: Duration = Duration::from_secs(2);
+
+/// A queue's depth, asked for rarely: a request that looks at it costs nothing.
+#[derive(Debug)]
+pub struct Gauge {
+    queue: Queue,
+    seen: Mutex<Option<(Instant, Depth)>>,
+}
+
+impl Gauge {
+    /// Of a queue.
+    pub const fn new(queue: Queue) -> Self {
+        Self { queue, seen: Mutex::new(None) }
+    }
+
+    /// The depth, at most two seconds old.
+    pub async fn depth(&self) -> Result<Depth, StoreError> {
+        let seen = self.seen.lock().ok().and_then(|seen| *seen).filter(|(at, _)| at.elapsed() < BELIEVED);
+        if let Some((_, depth)) = seen {
+            return Ok(depth);
+        }
+        let depth = self.queue.depth().await?;
+        if let Ok(mut seen) = self.seen.lock() {
+            *seen = Some((Instant::now(), depth));
+        }
+        Ok(depth)
     }
 }
