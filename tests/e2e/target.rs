@@ -69,6 +69,8 @@ fn rules(inbox: &str) -> Value {
         { "name": "Agent", "user_agents": ["e2e-agent"] },
         { "name": "Small archives", "extraction": { "max_entries": 3, "max_depth": 2, "max_total_bytes": 1_000_000, "max_ratio": 200 } },
         { "name": "Tolerant", "tolerate": [17, 12] },
+        { "name": "No cache", "hash_cache_hours": 0 },
+        { "name": "Changing" },
         { "name": "Inbox strict", "buckets": [format!("{inbox}/strict/")], "max_file_size": 100 },
     ])
 }

@@ -9,6 +9,7 @@ use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::Record;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::scans::Inline;
+use portcullis_core::wire::outdated;
 use portcullis_core::wire::result::{self, ExtractedFiles};
 
 use crate::Results;
@@ -55,7 +56,7 @@ impl Results {
             let listing = self.listing(&record, &inline, window).await?;
             result::of_record(&record, listing)
         };
-        Ok(Json(answer).into_response())
+        Ok(Json(answer.outdated(outdated::of_record(&self.settings, &record).await)).into_response())
     }
 
     async fn listing(&self, record: &Record, inline: &Inline, window: Window) -> Result<Option<ExtractedFiles>, ApiError> {

@@ -12,7 +12,7 @@ use portcullis_core::domain::submission::ObjectRef;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::Objects;
 use portcullis_core::store::settings::Settings;
-use portcullis_core::wire::engines::PUBLISHED;
+use portcullis_core::wire::engines::{PUBLISHED, VERSION};
 use portcullis_engines::WorkerPool;
 use tokio::sync::Mutex;
 
@@ -77,7 +77,9 @@ impl DefinitionsSync {
         for engine in status.iter().filter(|engine| !engine.issues.is_empty()) {
             tracing::warn!(engine = engine.name, issues = ?engine.issues, "definitions have issues");
         }
+        let version = pool.version().await.map_err(|death| Failed::Retry(format!("a worker could not load the definitions: {death}")))?;
         settings.put(PUBLISHED, &status).await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))?;
+        settings.put(VERSION, &version).await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))?;
         tracing::info!(files = names.len(), "definitions loaded");
         *seen = Some(names);
         Ok(())

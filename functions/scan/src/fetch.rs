@@ -44,3 +44,11 @@ pub(crate) async fn to_disk(objects: &Objects, object: &ObjectRef, folder: &Path
         .await?;
     Ok(file)
 }
+
+/// SHA-256 of a fetched file.
+pub(crate) async fn sha256(path: &Path) -> Result<String, StoreError> {
+    let path = path.to_owned();
+    let disk = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Retry { what: "read the file from disk", source };
+    let hashed = tokio::task::spawn_blocking(move || portcullis_engines::reuse::sha256(&path)).await;
+    hashed.map_err(|error| disk(error.into()))?.map_err(|error| disk(error.into()))
+}

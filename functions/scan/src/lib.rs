@@ -4,6 +4,7 @@
 //! version and ETag), a worker process analyses it, the verdict is written once. What always holds: a
 //! message that was handled has a verdict in the table, and one that was not stays in the queue.
 
+mod cache;
 mod definitions;
 mod fetch;
 mod message;

@@ -6,17 +6,17 @@ use portcullis_core::batch::Failed;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::rule::Rule;
-use portcullis_core::domain::submission::{ObjectRef, Owner, Source, Submission, Wishes};
+use portcullis_core::domain::submission::{Basis, ObjectRef, Owner, Source, Submission, Wishes};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::rules;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::UPLOAD_PREFIX;
 use portcullis_core::store::scans::{Claim, Claimed, LEASE_MS, MAX_TRIES, RENEW_MS};
-use portcullis_engines::{AnalysisReport, Job};
+use portcullis_engines::Job;
 
 use crate::message::Request;
-use crate::verdict::unscanned;
-use crate::{Scan, ScanFailure, fetch};
+use crate::verdict::Judged;
+use crate::{Scan, ScanFailure, cache, fetch};
 
 /// Below this much time, in ms, a scan is not begun: it goes back to the queue for a fresh invocation.
 const LEAST_MS: i64 = 15_000;
@@ -25,7 +25,7 @@ const FIRST_CHECK_MS: i64 = 120_000;
 
 /// How an analysis ended.
 enum Ended {
-    Report(Box<AnalysisReport>),
+    Judged(Box<Judged>),
     /// The claim was lost: somebody else's verdict counts.
     LostClaim,
 }
@@ -92,7 +92,7 @@ impl Scan {
     async fn judge(&self, claimed: Claimed, object: &ObjectRef, ends_at: i64) -> Result<(), ScanFailure> {
         let id = claimed.record.submission.id.clone();
         match self.analyse(&claimed, object, ends_at).await {
-            Ok(Ended::Report(report)) => self.conclude(claimed, *report).await,
+            Ok(Ended::Judged(judged)) => self.conclude(claimed, *judged).await,
             Ok(Ended::LostClaim) => self.lost(&id).await,
             Err(failure) => {
                 if let Err(error) = self.scans.release(&id, &claimed.token).await {
@@ -115,7 +115,7 @@ impl Scan {
 
     async fn analyse(&self, claimed: &Claimed, object: &ObjectRef, ends_at: i64) -> Result<Ended, ScanFailure> {
         let submission = &claimed.record.submission;
-        let failed = |detail: String| Ok(Ended::Report(Box::new(unscanned(submission, object, Verdict::failed(detail)))));
+        let failed = |detail: String| Ok(failed(submission, object, Basis::default(), detail));
         if claimed.record.attempts > MAX_TRIES {
             return failed(format!("The file ended its worker {MAX_TRIES} times."));
         }
@@ -163,7 +163,9 @@ impl Scan {
 
     async fn run_worker(&self, claimed: &Claimed, object: &ObjectRef, rule: Rule, ends_at: i64) -> Result<Ended, ScanFailure> {
         let submission = &claimed.record.submission;
-        let failed = |detail: String| Ok(Ended::Report(Box::new(unscanned(submission, object, Verdict::failed(detail)))));
+        let version = || async { self.pool.version().await.map_err(|death| Failed::Retry(death.to_string())) };
+        let basis = Basis { rule: rule.version(), definitions: version().await?, cached_from: None };
+        let failed = |detail: String| Ok(failed(submission, object, basis.clone(), detail));
         let _slot = self.slots.acquire().await.map_err(|_| Failed::Retry("the scan function is ending".into()))?;
         let file = match fetch::to_disk(&self.objects, object, self.pool.scratch_dir()).await {
             Ok(file) => file,
@@ -172,6 +174,15 @@ impl Scan {
             }
             Err(error) => return Err(error.into()),
         };
+        let mut shared = None;
+        if cache::is_shared(claimed, &rule) {
+            let place = cache::place(submission, &rule, &basis, fetch::sha256(file.path()).await?);
+            if let Some((report, from)) = self.taken_over(&place, &basis, submission).await {
+                let basis = Basis { cached_from: Some(from), ..basis };
+                return Ok(Ended::Judged(Box::new(Judged { report, basis, shared: None })));
+            }
+            shared = Some(place);
+        }
         loop {
             let left = ends_at - now_ms();
             if left < LEAST_MS {
@@ -186,7 +197,13 @@ impl Scan {
                 scratch_dir: self.pool.scratch_dir().to_owned(),
             };
             match self.pool.analyse(job).await {
-                Ok(report) => return Ok(Ended::Report(Box::new(report))),
+                Ok(report) => {
+                    // Definitions that were switched meanwhile: nobody knows which ones these findings rest on.
+                    let known = version().await? == basis.definitions;
+                    let definitions = if known { basis.definitions } else { String::new() };
+                    let basis = Basis { definitions, ..basis };
+                    return Ok(Ended::Judged(Box::new(Judged { report, basis, shared: shared.filter(|_| known) })));
+                }
                 // A worker that could not even start says nothing about the file.
                 Err(death) if !death.on_job => return Err(Failed::Retry(death.to_string()).into()),
                 Err(death) => {
@@ -203,4 +220,9 @@ impl Scan {
             }
         }
     }
+}
+
+/// Ends without an analysis.
+fn failed(submission: &Submission, object: &ObjectRef, basis: Basis, detail: String) -> Ended {
+    Ended::Judged(Box::new(Judged::unscanned(submission, object, basis, Verdict::failed(detail))))
 }

@@ -8,19 +8,33 @@ use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::scans::Claimed;
 
+use crate::cache::Shared;
 use crate::{Scan, ScanFailure};
 
 /// Blocked children that can be found by hash, at most: the worst ones.
 const INDEXED_CHILDREN: usize = 100;
 
-/// The report of a file that no engine looked at.
-pub(crate) fn unscanned(submission: &Submission, object: &ObjectRef, verdict: Verdict) -> AnalysisReport {
-    AnalysisReport { root: FileReport::unscanned(&submission.name, object.size, verdict), children: Vec::new() }
+/// What came out of a scan, however it ended.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) report: AnalysisReport,
+    pub(crate) basis: Basis,
+    /// Where the same content finds this verdict, if it may.
+    pub(crate) shared: Option<Shared>,
+}
+
+impl Judged {
+    /// Of a file that no engine looked at.
+    pub(crate) fn unscanned(submission: &Submission, object: &ObjectRef, basis: Basis, verdict: Verdict) -> Self {
+        let root = FileReport::unscanned(&submission.name, object.size, verdict);
+        Self { report: AnalysisReport { root, children: Vec::new() }, basis, shared: None }
+    }
 }
 
 impl Scan {
     /// Writes the verdict and what follows it.
-    pub(crate) async fn conclude(&self, claimed: Claimed, report: AnalysisReport) -> Result<(), ScanFailure> {
+    pub(crate) async fn conclude(&self, claimed: Claimed, judged: Judged) -> Result<(), ScanFailure> {
+        let Judged { report, basis, shared } = judged;
         let Claimed { mut record, token, .. } = claimed;
         let id = record.submission.id.clone();
         let blocked: Vec<(DataId, Digests)> = report
@@ -34,13 +48,16 @@ impl Scan {
         let written = async {
             // Before the verdict: whoever sees a file finished finds it by its hash.
             self.index(&record.submission, &report.root.digests, blocked).await?;
+            if let Some(shared) = &shared {
+                self.share(&record.submission, shared, &report).await;
+            }
             let inline = self.children.save(&id, &report).await?;
             let outcome = Outcome {
                 child_count: u32::try_from(report.children.len()).unwrap_or(u32::MAX),
                 worst_child: report.worst_first().first().copied().unwrap_or_default(),
                 started_at: record.started_at.unwrap_or(record.submission.created_at),
                 finished_at: now_ms(),
-                basis: Basis::default(),
+                basis: basis.clone(),
                 report: report.root.clone(),
             };
             self.scans.finish(&id, &token, &outcome, inline).await?;
@@ -59,7 +76,7 @@ impl Scan {
             }
         }
         let verdict = &report.root.verdict;
-        tracing::info!(data_id = %id, code = verdict.code.row().tag, result = verdict.result(), detail = verdict.detail, children = report.children.len(), "verdict");
+        tracing::info!(data_id = %id, code = verdict.code.row().tag, result = verdict.result(), detail = verdict.detail, children = report.children.len(), cached = basis.cached_from.is_some(), "verdict");
         self.after_verdict(&record).await
     }
 

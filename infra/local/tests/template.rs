@@ -251,7 +251,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dynamodb: BatchWriteItem GetItem PutItem UpdateItem on DataTableArn",
             "s3: GetObject GetObjectTagging GetObjectVersion GetObjectVersionTagging PutObjectTagging PutObjectVersionTagging on InboxBucketArn/* UploadBucketArn/*",
             "s3: ListBucket on InboxBucketArn UploadBucketArn",
-            "s3: PutObject on ReportBucketArn/*",
+            "s3: GetObject PutObject on ReportBucketArn/*",
             "s3: GetObject on DefinitionsBucketArn/*",
             "s3: ListBucket on DefinitionsBucketArn",
             "sqs: ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage on ScanQueueArn",

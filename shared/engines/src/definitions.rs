@@ -4,7 +4,11 @@
 //! What always holds: loading never fails. The bundled rules are always active, and whatever could not
 //! be loaded is told by [`Definitions::status`].
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use portcullis_core::domain::engine::{ARCHIVE, CATALOGUE, EngineIdentity, EngineStatus, FILE_TYPE};
 
@@ -23,13 +27,25 @@ pub(crate) const BUILT_AT: &str = "2026-11-22T00:00:00.000Z";
 /// Everything engines need, immutable.
 pub struct Definitions {
     engines: Vec<Box<dyn Engine>>,
+    version: String,
 }
 
 impl Definitions {
     /// Loads the definitions of `dir` on top of the bundled ones; compiled rules are cached in `cache_dir`,
     /// which must be private to this user (a compiled pack is executable code).
     pub fn load(dir: Option<&Path>, cache_dir: Option<&Path>) -> Self {
-        Self { engines: vec![Box::new(Yara::load(dir, cache_dir)), Box::new(HashReputation::load(dir)), Box::new(Heuristics)] }
+        // A link to the current set may be switched meanwhile: everything comes from one set.
+        let dir = dir.map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
+        let dir = dir.as_deref();
+        let engines: Vec<Box<dyn Engine>> = vec![Box::new(Yara::load(dir, cache_dir)), Box::new(HashReputation::load(dir)), Box::new(Heuristics)];
+        let version = version(&engines, dir);
+        Self { engines, version }
+    }
+
+    /// Version of everything the engines use, 32 hex characters: the code, the bundled rules, every definition file, and
+    /// what the engines say of themselves. Equal on every machine that judges alike.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// The engines that have rows.
@@ -52,6 +68,39 @@ impl Definitions {
             def_time: BUILT_AT.into(),
             active: *identity == ARCHIVE || *identity == FILE_TYPE,
             issues: Vec::new(),
+        }
+    }
+}
+
+/// See [`Definitions::version`]. A file counts whether an engine can use it or not: rather another version than a wrong one.
+fn version(engines: &[Box<dyn Engine>], dir: Option<&Path>) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(env!("PORTCULLIS_ENGINES_BUILD").as_bytes());
+    for engine in engines {
+        part(engine.identity().name.as_bytes());
+        part(engine.version().as_bytes());
+    }
+    let (mut files, mut issues) = (Vec::new(), Vec::new());
+    if let Some(dir) = dir {
+        files_below(dir, &[], &mut files, &mut issues);
+        for file in files {
+            part(file.strip_prefix(dir).unwrap_or(&file).to_string_lossy().as_bytes());
+            part(content_digest(&file).as_deref().unwrap_or(b"unreadable"));
+        }
+    }
+    hex::encode(hash.finalize()).chars().take(32).collect()
+}
+
+fn content_digest(path: &Path) -> Option<Vec<u8>> {
+    let (mut file, mut hash, mut buffer) = (File::open(path).ok()?, Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut buffer).ok()? {
+            0 => return Some(hash.finalize().to_vec()),
+            read => hash.update(buffer.get(..read)?),
         }
     }
 }
@@ -101,6 +150,22 @@ mod tests {
         let names: Vec<_> = status.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names, CATALOGUE.iter().map(|i| i.name).collect::<Vec<_>>());
         assert!(status.iter().all(|s| s.active && s.issues.is_empty() && s.def_time.ends_with('Z')));
+    }
+
+    #[test]
+    fn the_version_follows_the_content_of_the_definitions_and_nothing_else() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for dir in [&one, &other] {
+            std::fs::create_dir_all(dir.path().join("hashes")).unwrap();
+            std::fs::write(dir.path().join("hashes/block.txt"), "# none\n").unwrap();
+        }
+        let version = |dir: &Path| Definitions::load(Some(dir), None).version().to_owned();
+        let first = version(one.path());
+        assert_eq!(first.len(), 32);
+        assert_eq!(first, version(other.path()), "the same set in another folder, written at another time");
+        std::fs::write(other.path().join("hashes/block.txt"), format!("{}\n", "ab".repeat(32))).unwrap();
+        assert_ne!(first, version(other.path()));
+        assert_ne!(first, Definitions::load(None, None).version());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | [`filetype`] | what a content is, and whether its name says so |
 //! | `archive` | extractors and the limits they are counted against |
 //! | `pipeline` | one job: digests, type, engines, children, verdict |
+//! | [`reuse`] | whether, and for which names, a verdict holds for the same content again |
 //! | [`worker`] | the child process, its frames, and the pool |
 //!
 //! A binary that wants a pool calls [`worker::is_worker_invocation`] first thing in `main` and
@@ -27,6 +28,7 @@ mod hooks;
 mod job;
 mod names;
 mod pipeline;
+pub mod reuse;
 pub mod worker;
 
 pub use definitions::Definitions;

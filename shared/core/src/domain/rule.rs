@@ -56,6 +56,9 @@ pub struct Rule {
     pub buckets: Vec<String>,
     /// Names of engines to run; empty = all.
     pub engines: Vec<String>,
+    /// Names of engines that must have looked at the whole content; empty = every engine of the rule. The failure of another
+    /// one is shown in its row, and does not block as long as at least one engine succeeded.
+    pub required_engines: Vec<String>,
     /// Archives.
     pub extraction: ExtractionLimits,
     /// Codes that are reported but do not block. Threats and failures always block (see `Code::is_tolerable`).
@@ -78,6 +81,7 @@ impl Default for Rule {
             roles: Vec::new(),
             buckets: Vec::new(),
             engines: Vec::new(),
+            required_engines: Vec::new(),
             extraction: ExtractionLimits::default(),
             tolerate: Vec::new(),
             timeout_seconds: 240,
@@ -91,9 +95,14 @@ impl Rule {
     /// Version of the settings that a verdict depends on: 16 hex characters, equal for rules that judge alike. Who may use
     /// the rule, and for what size, changes no verdict.
     pub fn version(&self) -> String {
-        let Self { engines, extraction, tolerate, timeout_seconds, .. } = self;
-        let judging = serde_json::json!([engines, extraction, tolerate, timeout_seconds]);
+        let Self { engines, required_engines, extraction, tolerate, timeout_seconds, .. } = self;
+        let judging = serde_json::json!([engines, required_engines, extraction, tolerate, timeout_seconds]);
         hex::encode(Sha256::digest(judging.to_string().as_bytes())).chars().take(16).collect()
+    }
+
+    /// Whether a failure of this engine blocks.
+    pub fn requires(&self, engine: &str) -> bool {
+        self.required_engines.is_empty() || self.required_engines.iter().any(|name| name == engine)
     }
 
     /// Whether the rule says what can be done: every value within its range, every engine one that exists.
@@ -119,7 +128,12 @@ impl Rule {
         if let Some((field, value, from, to)) = ranges.into_iter().find(|(_, value, from, to)| !(from..=to).contains(&value)) {
             return wrong(format!("`{field}` is {value}, not within {from} to {to}"));
         }
-        if let Some(engine) = self.engines.iter().find(|name| !CATALOGUE.iter().any(|known| known.kind == "av" && known.name == *name)) {
+        if let Some(engine) = self.required_engines.iter().find(|name| !self.engines.is_empty() && !self.engines.contains(name)) {
+            return wrong(format!("the required engine `{engine}` is not one of its engines"));
+        }
+        if let Some(engine) =
+            self.engines.iter().chain(&self.required_engines).find(|name| !CATALOGUE.iter().any(|known| known.kind == "av" && known.name == *name))
+        {
             return wrong(format!("there is no engine `{engine}`"));
         }
         if let Some(code) = self.tolerate.iter().find(|code| !code.is_tolerable()) {
@@ -158,6 +172,11 @@ mod tests {
             (Rule { timeout_seconds: 0, ..Rule::default() }, "`timeout_seconds` is 0"),
             (Rule { max_file_size: u64::MAX, ..Rule::default() }, "`max_file_size`"),
             (Rule { engines: vec!["YARAX".into()], ..Rule::default() }, "no engine `YARAX`"),
+            (Rule { required_engines: vec!["Yara".into()], ..Rule::default() }, "no engine `Yara`"),
+            (
+                Rule { engines: vec!["YARA-X".into()], required_engines: vec!["Hash Reputation".into()], ..Rule::default() },
+                "`Hash Reputation` is not one of its engines",
+            ),
             (Rule { tolerate: vec![Code::Infected], ..Rule::default() }, "can not be tolerated"),
             (Rule { name: String::new(), ..Rule::default() }, "1 to 128 bytes"),
         ];

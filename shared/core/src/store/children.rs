@@ -84,6 +84,19 @@ impl Children {
         Ok(Page { children })
     }
 
+    /// All children of a finished submission, in order of extraction.
+    pub async fn all(&self, record: &Record, inline: Inline) -> Result<Vec<FileReport>, StoreError> {
+        let count = record.outcome.as_ref().map_or(0, |o| o.child_count);
+        if let Some(children) = inline.children {
+            return Ok(children);
+        }
+        let mut children = Vec::new();
+        for chunk in 0..count.div_ceil(CHUNK) {
+            children.extend(self.chunk(&record.submission.id, chunk as usize).await?);
+        }
+        if children.len() == count as usize { Ok(children) } else { Err(StoreError::corrupt("read a report", "children are missing")) }
+    }
+
     /// One child by number (from 1).
     pub async fn child(&self, record: &Record, inline: &Inline, number: u32) -> Result<Option<FileReport>, StoreError> {
         let count = record.outcome.as_ref().map_or(0, |o| o.child_count);

@@ -58,6 +58,23 @@ impl Hashes {
         Ok(())
     }
 
+    /// Keeps that the verdict on submission `id` may be taken over by the same content under the same `key`, until `expires_at` (ms).
+    pub async fn remember(&self, sha256: &str, key: &str, id: &DataId, expires_at: i64) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(entry(sha256, cache_key(key), "data_id", id.as_str(), expires_at)))
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("write the hash cache", e))?;
+        Ok(())
+    }
+
+    /// The submission whose verdict may be taken over.
+    pub async fn remembered(&self, sha256: &str, key: &str) -> Result<Option<DataId>, StoreError> {
+        Ok(self.read(sha256, cache_key(key), "data_id").await?.as_deref().and_then(DataId::parse))
+    }
+
     /// Whether the entry was written: not when a newer one is there.
     async fn put_newest(&self, sha256: &str, sk: String, id: &DataId, expires_at: i64) -> Result<bool, StoreError> {
         let result = self
@@ -124,6 +141,10 @@ impl Hashes {
 
 fn rule_key(rule: &str) -> String {
     format!("RULE#{rule}")
+}
+
+fn cache_key(key: &str) -> String {
+    format!("CACHE#{key}")
 }
 
 fn entry(digest: &str, sk: String, attribute: &str, value: &str, expires_at: i64) -> Item {

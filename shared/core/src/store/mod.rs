@@ -6,6 +6,7 @@
 //! | submission by id | `SCAN#<first 24 of data_id>` | `META` | GetItem, one per poll; a child's id leads to the same item |
 //! | children of an archive | – | – | in that item while small, else objects in the report bucket ([`children`]) |
 //! | newest result by SHA-256 | `HASH#<sha256>` | `ANY`, or `RULE#<rule>` | GetItem |
+//! | verdict to take over, by SHA-256 | `HASH#<sha256>` | `CACHE#<digest of rule, definitions and judged name>` | GetItem by scan |
 //! | by MD5, SHA-1, SHA-512 | `HASH#<digest>` | `ALIAS` | GetItem → SHA-256 |
 //! | open submissions by due time | GSI `pending`: `pending_shard` | `check_at` | Query by sweep |
 //! | user | `USER#<id>` | `USER` | GetItem |

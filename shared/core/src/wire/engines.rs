@@ -86,6 +86,8 @@ fn rows(published: &[EngineStatus]) -> impl Iterator<Item = (&'static EngineIden
 
 /// Name of the setting under which the scan function publishes what runs.
 pub const PUBLISHED: &str = "ENGINES";
+/// Name of the setting under which it publishes the version of its definitions, a text.
+pub const VERSION: &str = "DEFINITIONS_VERSION";
 
 #[cfg(test)]
 mod tests {

@@ -54,6 +54,8 @@ struct ProcessInfo {
     blocked_reason: String,
     blocked_reasons: Vec<String>,
     file_type_skipped_scan: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outdated_data: Vec<&'static str>,
     post_processing: PostProcessing,
     processing_time: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +147,15 @@ fn planned_engines() -> usize {
     CATALOGUE.iter().filter(|engine| engine.kind == "av").count()
 }
 
+impl AnalysisResult {
+    /// Adds what of the verdict's basis is no longer in force, see [`super::outdated`].
+    #[must_use]
+    pub fn outdated(mut self, outdated: Vec<&'static str>) -> Self {
+        self.process_info.outdated_data = outdated;
+        self
+    }
+}
+
 /// The result of a submission as it stands.
 pub fn of_record(record: &Record, children: Option<ExtractedFiles>) -> AnalysisResult {
     match &record.outcome {
@@ -194,6 +205,7 @@ fn running(record: &Record) -> AnalysisResult {
             blocked_reason: String::new(),
             blocked_reasons: Vec::new(),
             file_type_skipped_scan: false,
+            outdated_data: Vec::new(),
             post_processing: PostProcessing::default(),
             processing_time: 0,
             processing_time_details: None,
@@ -242,6 +254,7 @@ fn finished(submission: &Submission, id: &DataId, outcome: &Outcome, report: &Fi
             blocked_reason: blocked_reason(verdict),
             blocked_reasons: blocked_reasons(verdict),
             file_type_skipped_scan: report.type_skipped,
+            outdated_data: Vec::new(),
             post_processing: PostProcessing::default(),
             processing_time: millis(outcome.finished_at - outcome.started_at),
             processing_time_details: Some(BTreeMap::from([

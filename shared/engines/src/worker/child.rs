@@ -34,7 +34,7 @@ fn serve() -> io::Result<()> {
     let bytes = setup.memory_limit_bytes.min(Resource::DATA.get_hard()?);
     Resource::DATA.set(bytes, bytes)?;
     let definitions = Definitions::load(setup.definitions_dir.as_deref(), Some(&setup.cache_dir));
-    frames::write(&mut to, &Response::Ready(definitions.status()))?;
+    frames::write(&mut to, &Response::Ready(definitions.status(), definitions.version().to_owned()))?;
     while let Some(request) = frames::read::<Request>(&mut from)? {
         let Request::Analyse(job) = request;
         let report = pipeline::analyse(&definitions, &job);

@@ -51,6 +51,6 @@ enum Request {
 /// What a worker answers.
 #[derive(Debug, Serialize, Deserialize)]
 enum Response {
-    Ready(Vec<EngineStatus>),
+    Ready(Vec<EngineStatus>, String),
     Report(Box<AnalysisReport>),
 }

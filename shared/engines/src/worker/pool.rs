@@ -71,12 +71,20 @@ struct Worker {
     generation: u64,
 }
 
+/// What a worker said when it had loaded its definitions.
+#[derive(Clone)]
+struct Known {
+    generation: u64,
+    status: Vec<EngineStatus>,
+    version: String,
+}
+
 struct Shared {
     config: WorkerConfig,
     permits: Semaphore,
     idle: Mutex<Vec<Worker>>,
     generation: AtomicU64,
-    status: Mutex<Option<(u64, Vec<EngineStatus>)>>,
+    known: Mutex<Option<Known>>,
 }
 
 /// Workers, started when they are needed. Clones share the workers; dropping the last one ends them.
@@ -89,7 +97,7 @@ impl WorkerPool {
     /// A pool without workers yet.
     pub fn new(config: WorkerConfig) -> Self {
         let permits = Semaphore::new(config.workers.max(1));
-        let shared = Shared { config, permits, idle: Mutex::default(), generation: AtomicU64::new(0), status: Mutex::default() };
+        let shared = Shared { config, permits, idle: Mutex::default(), generation: AtomicU64::new(0), known: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -113,7 +121,7 @@ impl WorkerPool {
                 self.put_back(worker);
                 Ok(*report)
             }
-            Ok(Ok(Response::Ready(_))) => Err(WorkerDeath::on_job("it answered out of turn")),
+            Ok(Ok(Response::Ready(..))) => Err(WorkerDeath::on_job("it answered out of turn")),
             Ok(Err(error)) => Err(WorkerDeath::on_job(worker.post_mortem(&error).await)),
             Err(_) => {
                 worker.kill().await;
@@ -129,13 +137,22 @@ impl WorkerPool {
 
     /// What the engines of the current definitions say of themselves. Starts a worker if none was started yet.
     pub async fn status(&self) -> Result<Vec<EngineStatus>, WorkerDeath> {
+        Ok(self.known().await?.status)
+    }
+
+    /// The version of the current definitions, see [`crate::Definitions::version`]. Starts a worker if none was started yet.
+    pub async fn version(&self) -> Result<String, WorkerDeath> {
+        Ok(self.known().await?.version)
+    }
+
+    async fn known(&self) -> Result<Known, WorkerDeath> {
         let generation = self.shared.generation.load(Ordering::Acquire);
         let known = || {
-            let status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
-            status.as_ref().filter(|(of, _)| *of == generation).map(|(_, status)| status.clone())
+            let known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.as_ref().filter(|known| known.generation == generation).cloned()
         };
-        if let Some(status) = known() {
-            return Ok(status);
+        if let Some(known) = known() {
+            return Ok(known);
         }
         let worker = self.start().await?;
         self.put_back(worker);
@@ -192,10 +209,10 @@ impl WorkerPool {
             memory_limit_bytes: config.memory_limit_bytes,
         };
         match timeout(START, worker.ask(&setup)).await {
-            Ok(Ok(Response::Ready(status))) => {
-                let mut known = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
-                if known.as_ref().is_none_or(|(of, _)| *of <= generation) {
-                    *known = Some((generation, status));
+            Ok(Ok(Response::Ready(status, version))) => {
+                let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+                if known.as_ref().is_none_or(|known| known.generation <= generation) {
+                    *known = Some(Known { generation, status, version });
                 }
                 drop(known);
                 Ok(worker)
