@@ -165,6 +165,20 @@ fn the_table_expires_restores_and_outlives_the_stack() {
 }
 
 #[test]
+fn secrets_are_generated_encrypted_and_outlive_the_stack() {
+    let secrets = resources("AWS::SecretsManager::Secret");
+    assert_eq!(secrets.len(), 2);
+    for (id, secret) in secrets {
+        let properties = &secret["Properties"];
+        // 64 letters and digits are base64 of 48 bytes: what Standard Webhooks takes as a key.
+        assert_eq!(properties["GenerateSecretString"], json!({"PasswordLength": 64, "ExcludePunctuation": true}), "{id}");
+        assert!(properties.get("SecretString").is_none(), "{id}");
+        assert_eq!(properties["KmsKeyId"], json!({"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}), "{id}");
+        assert_eq!((&secret["DeletionPolicy"], &secret["UpdateReplacePolicy"]), (&json!("Retain"), &json!("Retain")), "{id}");
+    }
+}
+
+#[test]
 fn large_reports_live_as_long_as_their_results() {
     let default = |name: &str| file("template.yaml")["Parameters"][name]["Default"].as_u64().unwrap();
     assert!(default("ReportRetentionDays") * 24 >= default("RetentionHours"));
@@ -258,9 +272,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sqs: SendMessage on NotifyQueueArn",
         ],
     ),
-    ("Results", &["dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn", "s3: GetObject on ReportBucketArn/*"]),
+    (
+        "Results",
+        &[
+            "dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn",
+            "s3: GetObject on ReportBucketArn/*",
+            "secretsmanager: GetSecretValue on SigningSecretArn",
+        ],
+    ),
     ("Admin", &["dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn", "sqs: GetQueueAttributes on ScanQueueArn"]),
-    ("Notify", &["sqs: ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage on NotifyQueueArn"]),
+    (
+        "Notify",
+        &[
+            "sqs: ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage on NotifyQueueArn",
+            "secretsmanager: GetSecretValue on WebhookSecretArn",
+        ],
+    ),
     (
         "Sweep",
         &[

@@ -21,6 +21,7 @@ pub struct Clients {
     dynamodb: OnceLock<aws_sdk_dynamodb::Client>,
     s3: OnceLock<aws_sdk_s3::Client>,
     sqs: OnceLock<aws_sdk_sqs::Client>,
+    secrets: OnceLock<aws_sdk_secretsmanager::Client>,
 }
 
 impl Clients {
@@ -43,7 +44,7 @@ impl Clients {
 
     /// With a configuration of one's own (endpoint, credentials).
     pub const fn new(config: SdkConfig) -> Self {
-        Self { config, dynamodb: OnceLock::new(), s3: OnceLock::new(), sqs: OnceLock::new() }
+        Self { config, dynamodb: OnceLock::new(), s3: OnceLock::new(), sqs: OnceLock::new(), secrets: OnceLock::new() }
     }
 
     /// A configuration for an endpoint on this machine, with static credentials.
@@ -84,6 +85,11 @@ impl Clients {
     /// SQS.
     pub fn sqs(&self) -> &aws_sdk_sqs::Client {
         self.sqs.get_or_init(|| aws_sdk_sqs::Client::new(&self.config))
+    }
+
+    /// Secrets Manager.
+    pub fn secrets(&self) -> &aws_sdk_secretsmanager::Client {
+        self.secrets.get_or_init(|| aws_sdk_secretsmanager::Client::new(&self.config))
     }
 }
 

@@ -91,6 +91,18 @@ pub const KEYS: &[Key] = &[
         functions: &["scan"],
     },
     Key {
+        name: "PORTCULLIS_WEBHOOK_SECRET_ID",
+        doc: "Name or ARN of the secret that webhooks are signed with: base64 of 24 to 64 bytes, `whsec_` before it or not.",
+        default: None,
+        functions: &["notify"],
+    },
+    Key {
+        name: "PORTCULLIS_SIGNING_SECRET_ID",
+        doc: "Name or ARN of the secret that batch reports are signed with: the Ed25519 seed is its SHA-256.",
+        default: None,
+        functions: &["results"],
+    },
+    Key {
         name: "PORTCULLIS_OUTBOUND_ALLOW",
         doc: "Networks that outgoing requests may reach although they are private or special, as CIDRs separated by commas; empty = none.",
         default: Some(""),

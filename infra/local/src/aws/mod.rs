@@ -1,4 +1,4 @@
-//! The AWS of the local host: DynamoDB, SQS and S3 as real protocol servers in this process, on one loopback address.
+//! The AWS of the local host: DynamoDB, SQS, Secrets Manager and S3 as real protocol servers in this process, on one loopback address.
 //!
 //! The functions reach it through the AWS SDK, so the code that runs here is the code that runs on Lambda. What
 //! always holds:
@@ -8,12 +8,13 @@
 //! - object keys never become file names: bodies are named by a UUID.
 //!
 //! One data folder belongs to one process at a time (a lock file says so):
-//! `aws.sqlite3` (queues, buckets, objects), `dynamodb.sqlite3`, `bodies/` (finished), `incoming/` (in transfer).
+//! `aws.sqlite3` (queues, secrets, buckets, objects), `dynamodb.sqlite3`, `bodies/` (finished), `incoming/` (in transfer).
 //!
 //! | service | operations |
 //! |---|---|
 //! | DynamoDB | everything dynoxide has: tables, items, queries, batches, transactions, TTL, PartiQL |
 //! | SQS (standard queues) | CreateQueue, GetQueueUrl, ListQueues, Get/SetQueueAttributes, SendMessage(Batch), ReceiveMessage, DeleteMessage(Batch), ChangeMessageVisibility(Batch), PurgeQueue, DeleteQueue |
+//! | Secrets Manager | CreateSecret, PutSecretValue, GetSecretValue |
 //! | S3 buckets | CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketLocation, Put/GetBucketVersioning, Put/GetBucketNotificationConfiguration (queues), Put/Get/DeleteBucketLifecycle (kept, not executed) |
 //! | S3 objects | PutObject, POST form with policy (streamed), GetObject (ranges, conditions, versions), HeadObject, CopyObject, DeleteObject(s), ListObjectsV2, ListObjects, ListObjectVersions, Put/Get/DeleteObjectTagging |
 //! | S3 multipart | Create, UploadPart, Complete, Abort, ListParts, ListMultipartUploads |
@@ -21,12 +22,13 @@
 //! Not there: FIFO queues, StartMessageMoveTask, UploadPartCopy, GetObjectAttributes, CORS, encryption and policy
 //! settings of buckets; events go to queues only and for new objects only.
 //!
-//! S3 requests must be signed (SigV4 header, presigned URL or POST policy) with the configured key pair. DynamoDB
-//! and SQS signatures are not verified: the listener takes loopback addresses only.
+//! S3 requests must be signed (SigV4 header, presigned URL or POST policy) with the configured key pair. Signatures
+//! of the other services are not verified: the listener takes loopback addresses only.
 
 mod db;
 mod dynamodb;
 pub mod s3;
+pub mod secrets;
 mod server;
 pub mod sqs;
 #[cfg(test)]
@@ -44,6 +46,7 @@ use tokio::task::JoinHandle;
 use self::db::Db;
 pub use self::db::DbError;
 use self::s3::Buckets;
+use self::secrets::Secrets;
 use self::sqs::Queues;
 
 /// The account everything belongs to.
@@ -104,6 +107,7 @@ pub struct Emulator {
     endpoint: String,
     queues: Queues,
     buckets: Buckets,
+    secrets: Secrets,
     db: Arc<Db>,
     close: watch::Sender<bool>,
     server: Option<JoinHandle<()>>,
@@ -130,10 +134,15 @@ impl Emulator {
         let (close, closing) = watch::channel(false);
         let queues = Queues::new(Arc::clone(&db), endpoint.clone(), config.region.clone(), closing.clone());
         let buckets = Buckets::new(Arc::clone(&db), bodies, queues.clone(), config.region.clone());
-        let services =
-            server::Services { dynamodb, queues: queues.clone(), s3: s3::Server::new(buckets.clone(), config.access_key, config.secret_key) };
+        let secrets = Secrets::new(Arc::clone(&db), config.region);
+        let services = server::Services {
+            dynamodb,
+            queues: queues.clone(),
+            secrets: secrets.clone(),
+            s3: s3::Server::new(buckets.clone(), config.access_key, config.secret_key),
+        };
         let server = tokio::spawn(server::run(listener, services, closing));
-        Ok(Self { endpoint, queues, buckets, db, close, server: Some(server), _lock: lock })
+        Ok(Self { endpoint, queues, buckets, secrets, db, close, server: Some(server), _lock: lock })
     }
 
     /// `http://127.0.0.1:PORT`, for the endpoint settings of the SDK.
@@ -149,6 +158,11 @@ impl Emulator {
     /// The buckets, without HTTP.
     pub fn buckets(&self) -> Buckets {
         self.buckets.clone()
+    }
+
+    /// The secrets, without HTTP.
+    pub fn secrets(&self) -> Secrets {
+        self.secrets.clone()
     }
 
     /// Stops listening, ends waiting receives with an empty answer, and lets running calls finish (at most 5 s).

@@ -21,6 +21,22 @@ CREATE TABLE IF NOT EXISTS messages (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS messages_by_visibility ON messages(queue, visible_ms, id);
 
+-- Secrets and their versions; at most one version of a secret has a given stage.
+CREATE TABLE IF NOT EXISTS secrets (
+    name       TEXT PRIMARY KEY,
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS secret_versions (
+    name       TEXT NOT NULL REFERENCES secrets(name) ON DELETE CASCADE,
+    version_id TEXT NOT NULL,
+    value      TEXT NOT NULL,
+    stage      TEXT,                        -- AWSCURRENT, AWSPREVIOUS or NULL
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (name, version_id)
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS secret_stages ON secret_versions(name, stage) WHERE stage IS NOT NULL;
+
 -- Buckets and the versions of their objects.
 CREATE TABLE IF NOT EXISTS buckets (
     name         TEXT PRIMARY KEY,

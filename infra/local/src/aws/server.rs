@@ -1,4 +1,4 @@
-//! One listener for three services: `X-Amz-Target` tells DynamoDB and SQS, everything else is S3.
+//! One listener for four services: `X-Amz-Target` tells DynamoDB, SQS and Secrets Manager, everything else is S3.
 //!
 //! What always holds: every socket has `TCP_NODELAY` (ten times the requests per second on loopback), and S3 bodies
 //! pass through unbuffered.
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::dynamodb::{self, DynamoDb};
 use super::s3;
+use super::secrets::{self, Secrets};
 use super::sqs::{Queues, wire};
 
 /// Largest JSON request: DynamoDB takes 16 MiB, SQS a batch of 1 MiB plus base64 and JSON.
@@ -30,6 +31,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Services {
     pub(super) dynamodb: DynamoDb,
     pub(super) queues: Queues,
+    pub(super) secrets: Secrets,
     pub(super) s3: s3::Server,
 }
 
@@ -93,6 +95,13 @@ async fn dispatch(services: &Services, request: Request<Incoming>) -> Response<B
         let operation = operation.to_owned();
         return match collect(request.into_body()).await {
             Ok(body) => wire::handle(&services.queues, &operation, &body).await.map(Body::from),
+            Err(status) => empty(status),
+        };
+    }
+    if let Some(operation) = target.strip_prefix(secrets::TARGET) {
+        let operation = operation.to_owned();
+        return match collect(request.into_body()).await {
+            Ok(body) => services.secrets.handle(&operation, &body).await.map(Body::from),
             Err(status) => empty(status),
         };
     }

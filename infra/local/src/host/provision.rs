@@ -26,7 +26,25 @@ pub(super) async fn create(topology: &Topology, emulator: &Emulator, clients: &C
     for bucket in &topology.buckets {
         create_bucket(emulator, bucket).await?;
     }
+    for secret in &topology.secrets {
+        let text = generated(secret.length).map_err(|problem| HostError::Resource { name: secret.name.clone(), problem })?;
+        emulator.secrets().ensure(&secret.name, move || text).await.map_err(|e| failed(&secret.name, &e))?;
+    }
     Ok(())
+}
+
+/// Random letters and digits, each as likely as the others.
+fn generated(length: u32) -> Result<String, String> {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut text = String::new();
+    while text.len() < length as usize {
+        let mut bytes = [0_u8; 64];
+        getrandom::fill(&mut bytes).map_err(|e| format!("the system has no randomness: {e}"))?;
+        // 4 * 62 = 248: what lies above would make the first letters likelier.
+        text.extend(bytes.into_iter().filter(|byte| *byte < 248).map(|byte| char::from(LETTERS[usize::from(byte % 62)])));
+    }
+    text.truncate(length as usize);
+    Ok(text)
 }
 
 fn failed(name: &str, error: &(dyn std::error::Error + 'static)) -> HostError {

@@ -5,7 +5,9 @@
 
 use super::evaluate::scalar_text;
 use super::stack::{Resource, Stack};
-use super::topology::{Attribute, Bucket, EventSource, Function, Index, KeySchema, Notification, Queue, Redrive, Route, Schedule, Table, Topology};
+use super::topology::{
+    Attribute, Bucket, EventSource, Function, Index, KeySchema, Notification, Queue, Redrive, Route, Schedule, Secret, Table, Topology,
+};
 use super::{TemplateError, physical_name};
 use serde_json::{Map, Value};
 
@@ -17,6 +19,7 @@ pub(super) fn collect(stack: &Stack<'_>, topology: &mut Topology) -> Result<(), 
             "AWS::DynamoDB::Table" => topology.tables.push(read()?.table()?),
             "AWS::SQS::Queue" => topology.queues.push(read()?.queue()?),
             "AWS::S3::Bucket" => topology.buckets.push(read()?.bucket()?),
+            "AWS::SecretsManager::Secret" => topology.secrets.push(read()?.secret()?),
             "AWS::Serverless::Function" => read()?.function(resource, topology)?,
             "AWS::ApiGatewayV2::Route" => read()?.route(topology)?,
             _ => {
@@ -156,6 +159,18 @@ impl<'r, 'a> Reader<'r, 'a> {
             versioned: self.at("VersioningConfiguration/Status").and_then(Value::as_str) == Some("Enabled"),
             notifications,
         })
+    }
+
+    fn secret(&self) -> Result<Secret, TemplateError> {
+        let known = ["ExcludePunctuation", "PasswordLength"];
+        let generate = self.at("GenerateSecretString").and_then(Value::as_object).ok_or_else(|| self.error("has no `GenerateSecretString`"))?;
+        if let Some(other) = generate.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(self.error(&format!("has `{other}`, which the local host does not play")));
+        }
+        if generate.get("ExcludePunctuation").and_then(Value::as_bool) != Some(true) {
+            return Err(self.error("is not of letters and digits only; the local host generates no other"));
+        }
+        Ok(Secret { logical_id: self.id.to_owned(), name: self.name.clone(), length: self.number("GenerateSecretString/PasswordLength", 32)? })
     }
 
     fn function(&self, resource: Resource<'_>, topology: &mut Topology) -> Result<(), TemplateError> {

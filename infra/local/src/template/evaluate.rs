@@ -92,6 +92,7 @@ impl Stack<'_> {
         let name = physical_name(target);
         Ok(Some(match kind {
             "AWS::SQS::Queue" => (self.deployment.queue_url)(&name).into(),
+            "AWS::SecretsManager::Secret" => self.secret_arn(&name).into(),
             "AWS::S3::Bucket" | "AWS::DynamoDB::Table" | "AWS::Serverless::Function" => name.into(),
             _ => target.into(),
         }))
@@ -114,9 +115,15 @@ impl Stack<'_> {
             ("AWS::S3::Bucket", "Arn") => format!("arn:aws:s3:::{name}"),
             ("AWS::DynamoDB::Table", "Arn") => format!("arn:aws:dynamodb:{region}:{account}:table/{name}"),
             ("AWS::Serverless::Function", "Arn") => format!("arn:aws:lambda:{region}:{account}:function:{name}"),
+            ("AWS::SecretsManager::Secret", "Id") => self.secret_arn(&name),
             // Roles, log groups: something to pass around; nothing local reads it.
             _ => format!("arn:aws:local:{region}:{account}:{id}/{attribute}"),
         }))
+    }
+
+    /// AWS adds six random characters.
+    fn secret_arn(&self, name: &str) -> String {
+        format!("arn:aws:secretsmanager:{}:{}:secret:{name}", self.deployment.region, self.deployment.account)
     }
 
     fn output(&self, name: &str) -> Result<Value, String> {

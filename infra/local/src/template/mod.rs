@@ -123,7 +123,8 @@ impl Topology {
 
     fn check(&self) -> Result<(), String> {
         let ids = self.tables.iter().map(|table| &table.logical_id).chain(self.queues.iter().map(|queue| &queue.logical_id));
-        let ids = ids.chain(self.buckets.iter().map(|bucket| &bucket.logical_id)).chain(self.functions.iter().map(|function| &function.logical_id));
+        let ids = ids.chain(self.buckets.iter().map(|bucket| &bucket.logical_id)).chain(self.secrets.iter().map(|secret| &secret.logical_id));
+        let ids = ids.chain(self.functions.iter().map(|function| &function.logical_id));
         let mut seen = BTreeSet::new();
         if let Some(twin) = ids.into_iter().find(|id| !seen.insert(*id)) {
             return Err(format!("has two resources `{twin}`; physical names are made from logical ids"));

@@ -14,6 +14,8 @@ pub struct Topology {
     pub queues: Vec<Queue>,
     /// S3 buckets.
     pub buckets: Vec<Bucket>,
+    /// Secrets.
+    pub secrets: Vec<Secret>,
     /// Lambda functions.
     pub functions: Vec<Function>,
     /// Queue → function.
@@ -38,6 +40,10 @@ impl Topology {
     /// The queue with this logical id.
     pub fn queue(&self, logical_id: &str) -> Option<&Queue> {
         self.queues.iter().find(|queue| queue.logical_id == logical_id)
+    }
+    /// The secret with this logical id.
+    pub fn secret(&self, logical_id: &str) -> Option<&Secret> {
+        self.secrets.iter().find(|secret| secret.logical_id == logical_id)
     }
     /// The table with this logical id.
     pub fn table(&self, logical_id: &str) -> Option<&Table> {
@@ -128,6 +134,17 @@ pub struct Bucket {
     pub versioned: bool,
     /// Events it sends to queues.
     pub notifications: Vec<Notification>,
+}
+
+/// A secret that is generated when it is created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Logical id.
+    pub logical_id: String,
+    /// Physical name.
+    pub name: String,
+    /// Letters and digits of the generated text.
+    pub length: u32,
 }
 
 /// A bucket notification.

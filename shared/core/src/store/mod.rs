@@ -25,6 +25,7 @@ pub mod identity;
 pub mod objects;
 pub mod queue;
 pub mod scans;
+pub mod secrets;
 pub mod settings;
 
 use aws_sdk_dynamodb::error::SdkError;

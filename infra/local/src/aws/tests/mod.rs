@@ -5,6 +5,7 @@ mod dynamodb;
 mod events;
 mod forms;
 mod s3;
+mod secrets;
 mod sqs;
 mod versions;
 
