@@ -352,6 +352,11 @@ fn containers_that_can_not_be_opened_are_not_clean() {
     let gzip = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &[7; 50]].concat();
     let seven: &[u8] = b"7z\xbc\xaf\x27\x1c\0\x04aaaaaaaaaaaaaaaaaaaaaaaa";
     for (name, content) in [("a.gz", gzip.as_slice()), ("a.7z", seven)] {
+        assert_eq!(code(name, content), Code::Failed, "{name} is opened, and broken");
+    }
+    let lzip = [&b"LZIP\x01\x0c"[..], &[7; 50]].concat();
+    let ace = [&[1; 7][..], b"**ACE**", &[7; 50]].concat();
+    for (name, content) in [("a.lz", lzip.as_slice()), ("a.ace", ace.as_slice())] {
         let report = Case::new(name, content).run();
         assert_eq!(report.root.verdict.code, Code::UnsupportedFileType, "{:?}", report.root);
         let tolerated = Case::new(name, content).rule(|rule| rule.tolerate = vec![Code::UnsupportedFileType]).run();

@@ -1,17 +1,64 @@
-//! Archives behind (or inside) files of other formats, which programs for those archives find and open.
+//! Archives behind (or inside) files of other formats, which programs for those archives find and open:
+//! self-extracting programs, archives behind pictures. (ZIP is found by its own extractor, from its end.)
 //!
-//! Only where the signatures have no business: in pictures, and behind the last section of a Windows program.
-//! Inside programs they are constants of whoever knows the format.
+//! What always holds: a signature counts where the header behind it is sound. Where signatures have no business (in
+//! pictures, and behind the last section of a Windows program) one with a damaged header counts as not looked into.
 
 use memchr::memmem;
 use portcullis_core::domain::report::FileType;
+
+use super::{Extractor, Format, Sink, Stop, cab, rar, sevenz};
 
 const SIGNATURES: &[(&[u8], &str)] = &[(b"7z\xbc\xaf\x27\x1c", "7-Zip"), (b"Rar!\x1a\x07", "RAR"), (b"MSCF\0\0\0\0", "Cabinet")];
 /// Bytes of a row of the section table (PE/COFF specification, "Section Table").
 const SECTION_BYTES: usize = 40;
 
-/// The format of an archive that this content carries.
+/// What is opened.
+pub(super) const FORMATS: &[Format] = &[Format {
+    name: "Self-extracting programs",
+    reads: "7-Zip, RAR, Cabinet and ZIP inside or behind programs and other files",
+    extractor: &Carried,
+}];
+
+struct Carried;
+
+impl Extractor for Carried {
+    fn recognises(&self, content: &[u8], file_type: &FileType) -> bool {
+        // Containers are opened by what they are; what is behind them comes back here as a content of its own.
+        !matches!(file_type.category.as_str(), "A" | "I" | "M") && !content.starts_with(b"PK") && first(content).is_some()
+    }
+
+    fn covers(&self, _: &[u8], _: &FileType) -> bool {
+        false
+    }
+
+    fn extract(&self, content: &[u8], passwords: &[String], sink: &mut dyn Sink) -> Result<(), Stop> {
+        // What is behind the first one is handed over by its extractor, and searched in turn.
+        let Some((at, extractor)) = first(content) else { return Ok(()) };
+        extractor.extract(content.get(at..).unwrap_or_default(), passwords, sink)
+    }
+}
+
+/// The first archive in a content that is sound as far as its first header says.
+fn first(content: &[u8]) -> Option<(usize, &'static dyn Extractor)> {
+    type Sound = fn(&[u8]) -> bool;
+    let kinds: [(&[u8], Sound, &'static dyn Extractor); 3] = [
+        (b"7z\xbc\xaf\x27\x1c", |found| sevenz::end(found).is_some(), &sevenz::SevenZ),
+        (b"Rar!\x1a\x07", rar::begins, &rar::Rar),
+        (b"MSCF\0\0\0\0", cab::begins, &cab::Cab),
+    ];
+    let found = kinds.into_iter().filter_map(|(signature, sound, extractor)| {
+        let at = memmem::find_iter(content, signature).find(|at| sound(content.get(*at..).unwrap_or_default()))?;
+        Some((at, extractor))
+    });
+    found.min_by_key(|(at, _)| *at)
+}
+
+/// The format of an archive that this content carries, and whose header is damaged.
 pub(super) fn find(content: &[u8], file_type: &FileType) -> Option<&'static str> {
+    if first(content).is_some() {
+        return None;
+    }
     let range = match file_type.category.as_str() {
         "G" => content,
         "E" if content.starts_with(b"MZ") => content.get(overlay(content)?..)?,

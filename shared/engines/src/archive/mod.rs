@@ -5,14 +5,20 @@
 //! level is charged to one [`Ledger`]; headers are never believed; bytes that an extractor did not read are
 //! looked at as a content of their own ([`rest`]), so that nothing hides behind, between or before archives.
 
+mod cab;
 mod carried;
+mod cpio;
 mod documents;
+mod iso;
 mod ledger;
+mod rar;
 mod registry;
-#[allow(dead_code, reason = "for the formats that follow")]
 mod rest;
-#[allow(dead_code, reason = "for the formats that follow")]
+mod sevenz;
 mod sink;
+mod streams;
+mod tar;
+mod unix;
 mod zip;
 
 use portcullis_core::domain::report::FileType;

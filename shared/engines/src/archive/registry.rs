@@ -2,14 +2,32 @@
 
 use portcullis_core::domain::report::FileType;
 
-use super::{Format, Sink, Stop, carried, documents, zip};
+use super::{Format, Sink, Stop, cab, carried, cpio, documents, iso, rar, sevenz, streams, tar, unix, zip};
 use crate::engine::guarded;
 
 /// All formats, by family. Every one that recognises a content opens it, in this order.
-const FAMILIES: &[&[Format]] = &[zip::FORMATS, documents::FORMATS];
+const FAMILIES: &[&[Format]] = &[
+    zip::FORMATS,
+    streams::FORMATS,
+    tar::FORMATS,
+    unix::FORMATS,
+    cpio::FORMATS,
+    sevenz::FORMATS,
+    rar::FORMATS,
+    cab::FORMATS,
+    iso::FORMATS,
+    carried::FORMATS,
+    documents::FORMATS,
+];
 
 fn formats() -> impl Iterator<Item = &'static Format> {
     FAMILIES.iter().copied().flatten()
+}
+
+/// Whether some format opens a content.
+pub(super) fn opens(content: &[u8]) -> bool {
+    let file_type = crate::filetype::detect(content);
+    formats().any(|format| format.extractor.recognises(content, &file_type))
 }
 
 /// Whether a content is an archive, a disk image or a mail by its type. Without an extractor, what is in it has not been looked at.

@@ -5,14 +5,19 @@
 
 use std::ops::Range;
 
+use super::registry;
 use super::sink::{Entry, Sink, Stop};
 
 /// Hands `content[range]` over as a child of this name, unless it is empty or padding (one byte repeated, as tools pad).
 pub(crate) fn take(content: &[u8], range: Range<usize>, name: &str, sink: &mut dyn Sink) -> Result<(), Stop> {
     let bytes = content.get(range).unwrap_or_default();
-    if is_padding(bytes) {
+    // The whole content is no remainder of itself.
+    if is_padding(bytes) || bytes.len() == content.len() {
         return Ok(());
     }
+    // Padding in front hides the beginning of what follows, unless it belongs to it (a disk image).
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let bytes = if zeros > 0 && !registry::opens(bytes) { bytes.get(zeros..).unwrap_or_default() } else { bytes };
     sink.count()?;
     sink.take_bytes(Entry::new(name, bytes.len() as u64), bytes)?;
     Ok(())
@@ -23,25 +28,8 @@ pub(crate) fn behind(content: &[u8], end: usize, sink: &mut dyn Sink) -> Result<
     take(content, end.min(content.len())..content.len(), "[data behind the archive]", sink)
 }
 
-/// Everything in front of `start`.
-pub(crate) fn before(content: &[u8], start: usize, sink: &mut dyn Sink) -> Result<(), Stop> {
-    take(content, 0..start.min(content.len()), "[data before the archive]", sink)
-}
-
-/// What lies between ranges that were read, up to `end`.
-pub(crate) fn between(content: &[u8], mut read: Vec<Range<usize>>, end: usize, sink: &mut dyn Sink) -> Result<(), Stop> {
-    read.sort_unstable_by_key(|range| (range.start, range.end));
-    let mut at = 0;
-    for range in read {
-        if range.start > at {
-            take(content, at..range.start.min(end), "[data between the entries]", sink)?;
-        }
-        at = at.max(range.end);
-    }
-    if at < end { take(content, at..end, "[data between the entries]", sink) } else { Ok(()) }
-}
-
-fn is_padding(bytes: &[u8]) -> bool {
+/// Whether bytes are what tools pad with.
+pub(crate) fn is_padding(bytes: &[u8]) -> bool {
     match bytes.first() {
         None => true,
         Some(first) => matches!(first, 0 | 0x1a | 0x20 | 0xff | b'\n') && bytes.iter().all(|byte| byte == first),

@@ -1,5 +1,6 @@
 //! Between an extractor and whoever takes what comes out.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 
 use portcullis_core::domain::verdict::Code;
@@ -57,6 +58,8 @@ impl Entry {
 
 /// Takes what comes out of an archive.
 pub(crate) trait Sink {
+    /// Display name of the archive.
+    fn name(&self) -> String;
     /// The archive says how many entries it has.
     fn announce(&mut self, entries: u64) -> Result<(), Stop>;
     /// One entry was met, of whatever kind. Called before anything else of the entry.
@@ -66,6 +69,8 @@ pub(crate) trait Sink {
     fn read(&mut self, declared: u64, from: &mut dyn Read) -> Result<Content, ReadFault>;
     /// Collects what `fill` writes. If it fails, what came so far and why there is no more.
     fn collect(&mut self, declared: u64, fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(Content, Option<String>), Stop>;
+    /// A file without a name that holds these bytes, for decoders that own what they read from.
+    fn spill(&mut self, bytes: &[u8]) -> Result<File, Stop>;
     /// A child: is scanned, and opened if it is an archive itself.
     fn child(&mut self, entry: Entry, content: Content) -> Result<(), Stop>;
     /// An entry whose content can not be had. It and its archive are blocked with `code`.
@@ -73,12 +78,17 @@ pub(crate) trait Sink {
 }
 
 impl dyn Sink + '_ {
+    /// Whether there is time left; for work that gives no bytes.
+    pub(crate) fn check_time(&mut self) -> Result<(), Stop> {
+        self.collect(0, &mut |to| to.write(&[]).map(|_| ())).map(|_| ())
+    }
+
     /// Takes one entry whose bytes `fill` writes, whole or as far as they come. The entry must be counted already.
     /// A limit is told of the entry as well. Gives whether it came whole.
     pub(crate) fn take(&mut self, mut entry: Entry, fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<bool, Stop> {
         match self.collect(entry.declared, fill) {
             Ok((content, fault)) => {
-                entry.fault = fault;
+                entry.fault = entry.fault.or(fault);
                 let whole = entry.fault.is_none();
                 self.child(entry, content)?;
                 Ok(whole)

@@ -3,6 +3,7 @@
 //! What always holds: one thread unpacks, so one [`Ledger`] sees every byte of every level; once a
 //! limit is hit nothing is read any further, and every archive around it carries the code.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
@@ -79,6 +80,10 @@ impl Level<'_, '_> {
 }
 
 impl Sink for Level<'_, '_> {
+    fn name(&self) -> String {
+        self.unpacker.tree.name(self.index).to_string()
+    }
+
     fn announce(&mut self, entries: u64) -> Result<(), Stop> {
         self.unpacker.ledger.announce(entries)
     }
@@ -124,6 +129,11 @@ impl Sink for Level<'_, '_> {
         Ok((content, result.err().map(|error| error.to_string())))
     }
 
+    fn spill(&mut self, bytes: &[u8]) -> Result<File, Stop> {
+        let file = tempfile::tempfile_in(&self.unpacker.job.scratch_dir).and_then(|mut file| file.write_all(bytes).map(|()| file));
+        file.map_err(|error| no_room(&error))
+    }
+
     fn child(&mut self, entry: Entry, content: Content) -> Result<(), Stop> {
         let unpacker = &mut *self.unpacker;
         let bytes = content.as_ref();
@@ -156,7 +166,6 @@ impl Sink for Level<'_, '_> {
 }
 
 /// Charges what is written before it is kept.
-#[allow(dead_code, reason = "for the formats that follow")]
 struct Metered<'l, 'r, 's> {
     ledger: &'l mut Ledger<'r>,
     spool: Spool<'s>,

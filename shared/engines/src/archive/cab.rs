@@ -1,0 +1,292 @@
+//! Microsoft Cabinet ([MS-CAB]).
+//!
+//! Read by hand, because the library for it finds files by name only, so one of two files of the same name would
+//! hide the other. What always holds: a folder is decoded once, in order; checksums are compared.
+
+use std::io;
+
+use flate2::{Decompress, FlushDecompress};
+use lzxd::{Lzxd, WindowSize};
+use portcullis_core::domain::report::FileType;
+use portcullis_core::domain::verdict::Code;
+
+use super::{Entry, Extractor, Format, Sink, Stop, rest};
+
+/// What is opened.
+pub(super) const FORMATS: &[Format] = &[Format {
+    name: "Cabinet",
+    reads: "stored, MSZIP, LZX; not Quantum; a volume's own files, not those that continue in another",
+    extractor: &Cab,
+}];
+
+/// Bytes of the fixed headers.
+const HEADER: usize = 36;
+/// Most bytes of a data block when decoded.
+const BLOCK: usize = 32 * 1024;
+
+pub(super) struct Cab;
+
+fn short(content: &[u8], at: usize) -> Option<usize> {
+    Some(usize::from(u16::from_le_bytes(*content.get(at..)?.first_chunk::<2>()?)))
+}
+
+fn word(content: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u32::from_le_bytes(*content.get(at..)?.first_chunk::<4>()?)).ok()
+}
+
+/// Whether a cabinet begins here.
+pub(super) fn begins(content: &[u8]) -> bool {
+    let check = || {
+        let (size, files) = (word(content, 8)?, word(content, 16)?);
+        let sound = content.starts_with(b"MSCF\0\0\0\0") && word(content, 12)? == 0 && content.get(25) == Some(&1) && size >= HEADER && files < size;
+        (sound && short(content, 26)? > 0).then_some(())
+    };
+    check().is_some()
+}
+
+struct Layout {
+    /// Where the cabinet ends by its header.
+    end: usize,
+    folders: Vec<Folder>,
+    files: Vec<File>,
+}
+
+struct Folder {
+    /// Where the data blocks begin, and how many there are.
+    data: usize,
+    blocks: usize,
+    method: usize,
+}
+
+struct File {
+    name: String,
+    offset: usize,
+    size: usize,
+    folder: usize,
+}
+
+struct Cursor<'a> {
+    content: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn short(&mut self) -> Option<usize> {
+        self.at += 2;
+        short(self.content, self.at - 2)
+    }
+
+    fn word(&mut self) -> Option<usize> {
+        self.at += 4;
+        word(self.content, self.at - 4)
+    }
+
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let text = self.content.get(self.at..)?.split(|byte| *byte == 0).next()?;
+        self.at = self.at.checked_add(text.len() + 1)?;
+        (self.at <= self.content.len()).then_some(text)
+    }
+}
+
+/// Reads the headers; gives also the space that is reserved in data blocks.
+fn layout(content: &[u8]) -> Option<(Layout, usize)> {
+    let mut at = Cursor { content, at: 8 };
+    let end = at.word()?;
+    at.at = 16;
+    let first_file = at.word()?;
+    at.at = 26;
+    let (folders, files, flags) = (at.short()?, at.short()?, at.short()?);
+    at.at = HEADER;
+    let (mut in_folder, mut in_block) = (0, 0);
+    if flags & 4 != 0 {
+        let header = at.short()?;
+        (in_folder, in_block) = (usize::from(*content.get(at.at)?), usize::from(*content.get(at.at + 1)?));
+        at.at = at.at.checked_add(2 + header)?;
+    }
+    for part in [1, 2] {
+        if flags & part != 0 {
+            at.string()?;
+            at.string()?;
+        }
+    }
+    let mut layout = Layout { end, folders: Vec::new(), files: Vec::new() };
+    for _ in 0..folders {
+        layout.folders.push(Folder { data: at.word()?, blocks: at.short()?, method: at.short()? });
+        at.at += in_folder;
+    }
+    at.at = first_file;
+    for _ in 0..files {
+        let (size, offset, folder) = (at.word()?, at.word()?, at.short()?);
+        at.at += 6;
+        let name = String::from_utf8_lossy(at.string()?).replace('\\', "/");
+        layout.files.push(File { name, offset, size, folder });
+    }
+    Some((layout, in_block))
+}
+
+impl Extractor for Cab {
+    fn recognises(&self, content: &[u8], _: &FileType) -> bool {
+        content.starts_with(b"MSCF\0\0\0\0")
+    }
+
+    fn covers(&self, _: &[u8], file_type: &FileType) -> bool {
+        file_type.mime == "application/vnd.ms-cab-compressed"
+    }
+
+    fn extract(&self, content: &[u8], _: &[String], sink: &mut dyn Sink) -> Result<(), Stop> {
+        let (layout, reserved) = layout(content).ok_or_else(|| Stop::corrupt("the headers of the cabinet are damaged"))?;
+        sink.announce(layout.files.len() as u64)?;
+        for file in &layout.files {
+            sink.count()?;
+            // 0xfffd: continued from the previous cabinet, 0xfffe: to the next one, 0xffff: both.
+            if file.folder >= 0xfffd {
+                let entry = Entry::new(file.name.as_str(), file.size as u64);
+                sink.blocked(entry, Code::Failed, "the file continues in another cabinet".into());
+            } else if file.folder >= layout.folders.len() {
+                return Err(Stop::corrupt("a file lies in no folder"));
+            }
+        }
+        for (index, folder) in layout.folders.iter().enumerate() {
+            let mut files: Vec<&File> = layout.files.iter().filter(|file| file.folder == index).collect();
+            files.sort_by_key(|file| file.offset);
+            self::folder(content, folder, reserved, &files, sink)?;
+        }
+        rest::behind(content, layout.end, sink)
+    }
+}
+
+/// Decodes a folder once and cuts its files out.
+fn folder(content: &[u8], folder: &Folder, reserved: usize, files: &[&File], sink: &mut dyn Sink) -> Result<(), Stop> {
+    let mut blocks =
+        Blocks { content, at: folder.data, left: folder.blocks, reserved, decoder: decoder(folder.method)?, decoded: Vec::new(), taken: 0 };
+    let mut at = 0;
+    for file in files {
+        if file.offset < at {
+            return Err(Stop::corrupt("files of the cabinet overlap"));
+        }
+        let mut skip = file.offset - at;
+        let whole = sink.take(Entry::new(file.name.as_str(), file.size as u64), &mut |to| {
+            while skip > 0 {
+                skip -= blocks.take(skip)?.len();
+            }
+            let mut left = file.size;
+            while left > 0 {
+                let piece = blocks.take(left)?;
+                left -= piece.len();
+                to.write_all(piece)?;
+            }
+            Ok(())
+        })?;
+        if !whole {
+            return Ok(());
+        }
+        at = file.offset + file.size;
+    }
+    Ok(())
+}
+
+fn decoder(method: usize) -> Result<Decoder, Stop> {
+    let window = |bits: usize| {
+        Some(match bits {
+            15 => WindowSize::KB32,
+            16 => WindowSize::KB64,
+            17 => WindowSize::KB128,
+            18 => WindowSize::KB256,
+            19 => WindowSize::KB512,
+            20 => WindowSize::MB1,
+            21 => WindowSize::MB2,
+            _ => return None,
+        })
+    };
+    Ok(match method & 0xf {
+        0 => Decoder::Stored,
+        1 => Decoder::Mszip(Vec::new()),
+        3 => Decoder::Lzx(Box::new(Lzxd::new(window(method >> 8 & 0x1f).ok_or_else(|| Stop::corrupt("the window of LZX has no valid size"))?))),
+        _ => return Err(Stop::corrupt("the cabinet is compressed with Quantum, which can not be read")),
+    })
+}
+
+enum Decoder {
+    Stored,
+    /// What was decoded last: the next block refers to it.
+    Mszip(Vec<u8>),
+    Lzx(Box<Lzxd>),
+}
+
+/// The data blocks of a folder.
+struct Blocks<'a> {
+    content: &'a [u8],
+    at: usize,
+    left: usize,
+    reserved: usize,
+    decoder: Decoder,
+    decoded: Vec<u8>,
+    taken: usize,
+}
+
+impl Blocks<'_> {
+    /// Up to `most` bytes, at least one.
+    fn take(&mut self, most: usize) -> io::Result<&[u8]> {
+        while self.taken == self.decoded.len() {
+            self.decoded = self.next()?;
+            self.taken = 0;
+        }
+        let from = self.taken;
+        self.taken = self.decoded.len().min(from + most);
+        Ok(self.decoded.get(from..self.taken).unwrap_or_default())
+    }
+
+    fn next(&mut self) -> io::Result<Vec<u8>> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| io::Error::other("the data of the cabinet are cut off"))?;
+        let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+        let block = self.content.get(self.at..).ok_or_else(cut)?;
+        let (stated, size, plain) = (word(block, 0).ok_or_else(cut)?, short(block, 4).ok_or_else(cut)?, short(block, 6).ok_or_else(cut)?);
+        let start = 8 + self.reserved;
+        let data = block.get(start..start + size).ok_or_else(cut)?;
+        if plain > BLOCK {
+            return Err(io::Error::other("a data block is too long"));
+        }
+        // The sum covers the sizes, what is reserved, and the data. 0: none was made.
+        if stated != 0 && u32::try_from(stated) != Ok(checksum(block.get(4..start).unwrap_or_default(), checksum(data, 0))) {
+            return Err(io::Error::other("a checksum is wrong"));
+        }
+        self.at += start + size;
+        let decoded = match &mut self.decoder {
+            Decoder::Stored => data.to_vec(),
+            Decoder::Mszip(history) => {
+                let decoded = mszip(data, plain, history)?;
+                history.clone_from(&decoded);
+                decoded
+            }
+            Decoder::Lzx(decoder) => decoder.decompress_next(data, plain).map_err(|error| io::Error::other(error.to_string()))?.to_vec(),
+        };
+        if decoded.len() == plain { Ok(decoded) } else { Err(io::Error::other("a data block has another size than its header says")) }
+    }
+}
+
+/// One block of MSZIP: a deflate stream that may refer to the block before ([MS-MCI] §2.1).
+fn mszip(data: &[u8], plain: usize, history: &[u8]) -> io::Result<Vec<u8>> {
+    let data = data.strip_prefix(b"CK").ok_or_else(|| io::Error::other("a data block has no signature"))?;
+    let mut inflate = Decompress::new(false);
+    if let Ok(length) = u16::try_from(history.len())
+        && length > 0
+    {
+        // A stored block in front makes the history known to any decoder.
+        let mut stored = vec![0];
+        stored.extend(length.to_le_bytes());
+        stored.extend((!length).to_le_bytes());
+        stored.extend(history);
+        let mut known = Vec::with_capacity(history.len());
+        inflate.decompress_vec(&stored, &mut known, FlushDecompress::Sync)?;
+    }
+    let mut decoded = Vec::with_capacity(plain);
+    inflate.decompress_vec(data, &mut decoded, FlushDecompress::Finish)?;
+    Ok(decoded)
+}
+
+/// [MS-CAB] §3.1: words are XORed; the last bytes are taken in reverse.
+fn checksum(bytes: &[u8], seed: u32) -> u32 {
+    let (words, rest) = bytes.as_chunks::<4>();
+    let sum = words.iter().fold(seed, |sum, word| sum ^ u32::from_le_bytes(*word));
+    sum ^ rest.iter().fold(0, |last, byte| last << 8 | u32::from(*byte))
+}

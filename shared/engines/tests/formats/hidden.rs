@@ -1,0 +1,180 @@
+//! Contents in places that an extractor does not read by itself.
+
+use portcullis_core::domain::verdict::Code;
+
+use crate::common::{Case, eicar, lines, zip};
+use crate::make::{self, TEXT};
+
+fn clean() -> Vec<(&'static str, Vec<u8>)> {
+    vec![("text.txt", TEXT.to_vec())]
+}
+
+/// An archive that no engine sees through: only whoever opens it finds something.
+fn evil() -> Vec<u8> {
+    make::sevenz(&[("eicar.com", eicar())], &[sevenz_rust2::EncoderMethod::LZMA2.into()])
+}
+
+fn found(what: &str, name: &str, content: &[u8]) {
+    let report = Case::new(name, content).run();
+    // Where nothing tells data behind an archive from a damaged one, the archive has failed as well.
+    let shown = report.root.verdict.all.contains(&Code::Infected) && report.children.iter().any(|child| child.verdict.code == Code::Infected);
+    assert!(shown && report.root.verdict.code.is_blocked(), "{what}: {:?} {:?}", report.root.verdict, lines(&report));
+}
+
+#[test]
+fn archives_behind_archives_are_opened() {
+    let text = clean();
+    let fronts = vec![
+        ("a.gz", make::gzip(TEXT)),
+        ("a.bz2", make::bzip2(TEXT)),
+        ("a.xz", make::xz(TEXT)),
+        ("a.zst", make::zstd(TEXT)),
+        ("a.lz4", make::lz4(TEXT)),
+        ("a.lzma", make::lzma(TEXT)),
+        ("a.tar", make::tar(&text)),
+        ("a.a", make::ar(&text)),
+        ("a.cpio", make::cpio_newc(&text)),
+        ("a.7z", make::sevenz(&text, &[sevenz_rust2::EncoderMethod::LZMA2.into()])),
+        ("a.rar", make::rar(&text, rars::ArchiveVersion::Rar50, |builder| builder)),
+        ("b.rar", make::rar(&text, rars::ArchiveVersion::Rar29, |builder| builder)),
+        ("a.cab", make::cab(&text, cab::CompressionType::MsZip)),
+        ("a.iso", make::iso(&text)),
+    ];
+    for (name, front) in &fronts {
+        let alone = Case::new(name, front).run();
+        assert_eq!(alone.root.verdict.code, Code::NoThreatDetected, "{name}: {:?}", alone.root.verdict);
+        for (behind, what) in
+            [(evil(), "7z"), (zip(&[("eicar.com", &eicar())]), "zip"), (make::gzip(&eicar()), "gz"), (make::tar(&[("e", eicar())]), "tar")]
+        {
+            for padding in [0, 1_024] {
+                let both = [&front[..], &vec![0; padding], &behind].concat();
+                let report = Case::new(name, &both).run();
+                assert!(report.root.verdict.code.is_blocked(), "{what} behind {name}, {padding} zeros: {:?}", lines(&report));
+                if what == "7z" {
+                    found(&format!("{what} behind {name}, {padding} zeros"), name, &both);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn all_members_of_a_stream_are_read() {
+    let streams: [(&str, fn(&[u8]) -> Vec<u8>); 5] =
+        [("a.gz", make::gzip), ("a.bz2", make::bzip2), ("a.xz", make::xz), ("a.zst", make::zstd), ("a.lz4", make::lz4)];
+    for (name, compress) in streams {
+        let eicar = eicar();
+        let (left, right) = eicar.split_at(30);
+        let report = Case::new(name, &[compress(left), compress(b""), compress(right)].concat()).run();
+        assert_eq!(lines(&report), [format!("1 {name}"), format!("1 {name}/a")], "{name}");
+    }
+    let skippable = |content: &[u8]| [&0x184d_2a53_u32.to_le_bytes()[..], &(content.len() as u32).to_le_bytes(), content].concat();
+    found("a skippable frame", "a.zst", &[make::zstd(TEXT), skippable(&evil()), make::zstd(TEXT)].concat());
+    found("a skippable frame", "a.lz4", &[make::lz4(TEXT), skippable(&evil()), make::lz4(TEXT)].concat());
+    found("a frame behind a skippable one", "a.zst", &[skippable(b"x"), make::zstd(&eicar())].concat());
+}
+
+#[test]
+fn an_empty_block_does_not_end_an_lz4_frame() {
+    let whole = make::lz4(&eicar());
+    let plain = [&whole[..7], &0x8000_0000_u32.to_le_bytes(), &whole[7..]].concat();
+    found("an empty block", "a.lz4", &plain);
+}
+
+#[test]
+fn programs_that_extract_themselves_are_opened() {
+    let program = [&b"MZ"[..], &[0; 58], &64_u32.to_le_bytes(), b"PE\0\0", &[0; 300]].concat();
+    let elf = [&b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0"[..], &[0; 300]].concat();
+    let picture = [&b"\xff\xd8\xff\xe0\0\x10JFIF\0"[..], &[0; 50], b"\xff\xd9"].concat();
+    let entries = [("eicar.com", eicar())];
+    let payloads = [
+        evil(),
+        make::rar(&entries, rars::ArchiveVersion::Rar50, |builder| builder),
+        make::rar(&entries, rars::ArchiveVersion::Rar29, |builder| builder),
+        make::cab(&entries, cab::CompressionType::MsZip),
+        zip(&[("eicar.com", &eicar())]),
+    ];
+    for payload in &payloads {
+        for (name, front) in [("setup.exe", &program), ("setup", &elf), ("a.jpg", &picture), ("a.bin", &vec![7; 999])] {
+            found(&format!("{:?} in {name}", &payload[..4]), name, &[&front[..], payload, b"signature"].concat());
+        }
+    }
+    let two = [&program[..], &make::cab(&clean(), cab::CompressionType::MsZip), &evil()].concat();
+    found("the second of two", "setup.exe", &two);
+    let knows = [&elf[..], b"7z\xbc\xaf\x27\x1c", &[1; 60], b"Rar!\x1a\x07\x01\0", &[1; 60]].concat();
+    assert_eq!(Case::new("7zr", &knows).run().root.verdict.code, Code::NoThreatDetected, "a program that knows the formats");
+}
+
+#[test]
+fn a_polyglot_is_opened_as_everything_it_is() {
+    let pdf = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n";
+    found("PDF and ZIP", "a.pdf", &[&pdf[..], &zip(&[("eicar.com", &eicar())])].concat());
+    found("gzip and ZIP", "a.gz", &[make::gzip(TEXT), zip(&[("eicar.com", &eicar())])].concat());
+    let mut image = make::iso(&clean());
+    image[..7].copy_from_slice(b"!<arch>");
+    image[7] = b'\n';
+    let report = Case::new("a.iso", &image).run();
+    assert!(report.children.iter().any(|child| child.name.ends_with("TEXT.TXT")), "{:?}", lines(&report));
+}
+
+#[test]
+fn every_tree_of_an_image_is_read() {
+    let mut image = make::iso(&clean());
+    let joliet = make::volume(2, 30, 40);
+    image[17 * 2048..18 * 2048].copy_from_slice(&joliet);
+    image[18 * 2048..19 * 2048].copy_from_slice(&make::volume(255, 0, 0));
+    image.resize(30 * 2048, 0);
+    let name: Vec<u8> = "only here.com".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let mut root = make::record(&name, 31, eicar().len(), 0);
+    root.resize(2048, 0);
+    image.extend(root);
+    image.extend(eicar());
+    image.resize(32 * 2048, 0);
+    let report = Case::new("a.iso", &image).run();
+    assert_eq!(lines(&report), ["1 a.iso", "1 a.iso/only here.com", "0 a.iso/TEXT.TXT"]);
+}
+
+#[test]
+fn a_second_session_is_refused_and_unlisted_sectors_are_looked_at() {
+    let mut image = make::iso(&clean());
+    image.resize(64 * 2048, 0);
+    image.extend(&make::iso(&[("eicar.com", eicar())])[16 * 2048..]);
+    let report = Case::new("a.iso", &image).run();
+    assert_eq!(report.root.verdict.code, Code::Failed, "{:?}", lines(&report));
+    let mut image = make::iso(&clean());
+    image.extend(evil());
+    found("sectors of no file", "a.iso", &image);
+    let mut udf = make::iso(&clean());
+    udf[18 * 2048 + 1..18 * 2048 + 6].copy_from_slice(b"NSR03");
+    assert_eq!(Case::new("a.iso", &udf).run().root.verdict.code, Code::UnsupportedFileType);
+}
+
+#[test]
+fn sparse_files_are_put_together() {
+    let eicar = eicar();
+    let (left, right) = eicar.split_at(30);
+    let map = format!("2\n0\n{}\n{}\n{}\n", left.len(), 30, right.len());
+    let mut body = map.into_bytes();
+    body.resize(512, 0);
+    body.extend_from_slice(&eicar);
+    let record = |key: &str, value: &str| {
+        let bare = key.len() + value.len() + 3;
+        let length = (bare + 1..).find(|length| bare + length.to_string().len() == *length).unwrap();
+        format!("{length} {key}={value}\n")
+    };
+    let pax = [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "eicar.com"), ("GNU.sparse.realsize", "68")];
+    let pax: String = pax.iter().map(|(key, value)| record(key, value)).collect();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::XHeader);
+    header.set_size(pax.len() as u64);
+    header.set_cksum();
+    builder.append(&header, pax.as_bytes()).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_path("GNUSparseFile.0/x").unwrap();
+    header.set_size(body.len() as u64);
+    header.set_cksum();
+    builder.append(&header, body.as_slice()).unwrap();
+    let report = Case::new("a.tar", &builder.into_inner().unwrap()).run();
+    assert_eq!(lines(&report), ["1 a.tar", "1 a.tar/eicar.com"], "{:?}", report.root.verdict);
+}
