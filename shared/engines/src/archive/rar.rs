@@ -59,6 +59,7 @@ impl Extractor for Rar {
         let (end, is_cut) = match layout::end(content) {
             End::Marked(end) => (end, false),
             End::Unmarked(end) => (end, layout::is_5(content) || !rest::is_padding(content.get(end..).unwrap_or_default())),
+            End::Cut => (content.len(), true),
             End::Locked => (content.len(), false),
         };
         let archive = open(content.get(..end).unwrap_or(content), passwords, sink)?;

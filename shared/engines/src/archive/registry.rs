@@ -90,3 +90,26 @@ pub(crate) fn plan(content: &[u8], file_type: &FileType, enabled: bool) -> Plan 
     })
     .unwrap_or(Plan::Unknown)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is recognised as a container and blocked as 23, and why it is not opened.
+    const CLOSED: &[(&str, &str)] = &[
+        ("UDF", "a file may lie in several places of the image, which the library for it does not follow"),
+        ("ARJ, ACE, LHA, ZOO, ARC", "the libraries for them are young, and hardly tested on damaged archives"),
+        ("Disk images (DMG, VHD, VMDK, QCOW2, WIM)", "file systems inside; no library that is tested on hostile ones"),
+        ("CHM, StuffIt, SZDD", "no sound library"),
+        ("lzip, lzop, compress (`.Z`), Brotli, bzip3", "rare, or without a signature"),
+    ];
+
+    #[test]
+    fn the_readme_shows_the_formats() {
+        let readme = include_str!("../../../../README.md");
+        let opened = formats().map(|format| format!("| {} | {} |", format.name, format.reads));
+        let closed = CLOSED.iter().map(|(name, why)| format!("| {name} | not opened: {why} |"));
+        let table: Vec<String> = opened.chain(closed).collect();
+        assert!(readme.contains(&table.join("\n")), "the README's table is to be:\n{}", table.join("\n"));
+    }
+}

@@ -106,7 +106,6 @@ fn what_is_not_locked_is_scanned_beside_what_is() {
 
 #[test]
 fn what_is_cut_off_never_passes() {
-    let first = make::rar(&make::entries()[..1], rars::ArchiveVersion::Rar29, |builder| builder).len();
     for Sample { name, bytes, magic, .. } in samples() {
         let start = magic.max(1);
         let step = ((bytes.len() - start) / 40).max(1);
@@ -115,7 +114,8 @@ fn what_is_cut_off_never_passes() {
             // Padding, and a trailer that all programs do without, may be missing.
             let whole = finds(&report);
             // No program misses the end mark of these: what is there is shown whole.
-            let between_entries = matches!((name, cut), ("a.tar", 1024) | ("a.a", 167 | 168)) || (name == "old.rar" && cut == first);
+            let between_entries = matches!((name, cut), ("a.tar", 1024) | ("a.a", 167 | 168))
+                || (name == "old.rar" && (cut == 20 || bytes.get(cut + 2..).is_some_and(|next| next.starts_with(b"t \x80"))));
             let is_iso_before_its_descriptor = name == "a.iso" && cut < 17 * 2048;
             assert!(
                 report.root.verdict.code.is_blocked() || between_entries || is_iso_before_its_descriptor,

@@ -40,6 +40,8 @@ pub(super) enum End {
     Marked(usize),
     /// Where no sound block follows. Archives before RAR 3 have no end block; later ones are cut off.
     Unmarked(usize),
+    /// Nowhere: the last block goes on behind the end of the content.
+    Cut,
     /// Unknown: the headers are encrypted.
     Locked,
 }
@@ -55,7 +57,8 @@ pub(super) fn end(content: &[u8]) -> End {
         if is_encrypted {
             return End::Locked;
         }
-        at = usize::try_from(block.next).ok().filter(|next| *next <= content.len()).unwrap_or(content.len());
+        let Some(next) = usize::try_from(block.next).ok().filter(|next| *next <= content.len()) else { return End::Cut };
+        at = next;
         if block.kind == if is_5 { 5 } else { 0x7b } {
             return End::Marked(at);
         }
