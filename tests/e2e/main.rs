@@ -14,6 +14,7 @@ mod bad_input;
 mod cancel;
 mod contract;
 mod definitions;
+mod multipart;
 mod reuse;
 mod sync;
 mod target;

@@ -18,7 +18,8 @@ use crate::Admin;
 
 /// Core's product id for Linux (contract §9 U39).
 const PRODUCT_ID: &str = "MSCL";
-/// The Core API that is spoken. Major 5: clients choose their link style by it. Below 5.11 while multipart uploads answer 501.
+/// The Core API that is spoken. Major 5: clients choose their link style by it. Below 5.11: how Core itself takes
+/// multipart uploads is not known (contract §9 U1).
 const CORE_VERSION: &str = "5.10.0";
 
 impl Admin {

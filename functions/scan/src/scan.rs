@@ -5,6 +5,7 @@ use std::time::Duration;
 use portcullis_core::batch::Failed;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::parts::{self, Position};
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::submission::{Basis, ObjectRef, Owner, Source, Submission, Wishes};
 use portcullis_core::domain::verdict::Verdict;
@@ -33,6 +34,12 @@ enum Ended {
 impl Scan {
     pub(crate) async fn scan(&self, request: Request, ends_at: i64) -> Result<(), ScanFailure> {
         let object = request.object;
+        if object.bucket == self.upload_bucket && object.key.starts_with(parts::PREFIX) {
+            return match Position::of_key(&object.key) {
+                Some((id, _)) => self.assemble(&id, ends_at).await,
+                None => Ok(()),
+            };
+        }
         let uploaded = (object.bucket == self.upload_bucket).then(|| object.key.strip_prefix(UPLOAD_PREFIX).and_then(DataId::parse)).flatten();
         let known = request.id.or(uploaded);
         let id = known.clone().unwrap_or_else(|| {

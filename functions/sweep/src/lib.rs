@@ -5,6 +5,7 @@
 //! | past its deadline | ends as `Failed` |
 //! | object there, no worker | its event was lost: a scan request is sent |
 //! | no object, upload window open | looked at again when it closes |
+//! | a multipart upload without object | its parts are looked at again |
 //! | no object, upload window closed | ends as `Failed`: the file never arrived |
 //! | a worker holds it | looked at again when the claim may have ended |
 //!
@@ -14,9 +15,9 @@ use portcullis_core::announce::Announcer;
 use portcullis_core::aws::Clients;
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
-use portcullis_core::domain::event::ScanRequest;
-use portcullis_core::domain::report::FileReport;
-use portcullis_core::domain::submission::{Basis, Outcome, Record, Source};
+use portcullis_core::domain::event::{ScanRequest, Task};
+use portcullis_core::domain::parts::WINDOW_MS;
+use portcullis_core::domain::submission::{Outcome, Record, Source};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::Objects;
@@ -47,6 +48,7 @@ pub struct Swept {
 enum Action {
     Fail(&'static str),
     Request,
+    Ask(Task),
     Later(i64),
 }
 
@@ -84,7 +86,7 @@ impl Sweep {
             swept.due += 1;
             match self.deal_with(&due).await {
                 Ok(Action::Fail(_)) => swept.failed += 1,
-                Ok(Action::Request) => swept.requested += 1,
+                Ok(Action::Request | Action::Ask(_)) => swept.requested += 1,
                 Ok(Action::Later(_)) | Err(StoreError::Conflict { .. }) => {}
                 Err(error) => {
                     swept.errors += 1;
@@ -121,6 +123,10 @@ impl Sweep {
                 self.scans.reschedule(&submission.id, now_ms() + PATIENCE_MS).await?;
                 tracing::warn!(data_id = %submission.id, "a scan was requested again");
             }
+            (Action::Ask(task), _) => {
+                self.scan_queue.ask(task.clone()).await?;
+                self.scans.reschedule(&submission.id, now_ms() + PATIENCE_MS).await?;
+            }
             (Action::Later(at), _) => self.scans.reschedule(&submission.id, *at).await?,
             (Action::Request, None) => {}
         }
@@ -128,18 +134,17 @@ impl Sweep {
     }
 
     async fn fail(&self, record: &Record, reason: &str) -> Result<(), StoreError> {
-        let (submission, now) = (&record.submission, now_ms());
-        let outcome = Outcome {
-            report: FileReport::unscanned(&submission.name, submission.size, Verdict::failed(reason)),
-            child_count: 0,
-            worst_child: 0,
-            started_at: record.started_at.unwrap_or(now),
-            finished_at: now,
-            basis: Basis::default(),
-        };
+        let submission = &record.submission;
+        let outcome = Outcome::unscanned(record, Verdict::failed(reason), now_ms());
         self.scans.finish_unclaimed(&submission.id, &outcome).await?;
         tracing::warn!(data_id = %submission.id, reason, "a submission ended without a scan");
-        self.announcer.ended(&Record { outcome: Some(outcome), ..record.clone() }).await
+        self.announcer.ended(&Record { outcome: Some(outcome), ..record.clone() }).await?;
+        if submission.source == Source::Multipart
+            && let Err(error) = self.scan_queue.ask(Task::Assemble { data_id: submission.id.clone() }).await
+        {
+            tracing::warn!(data_id = %submission.id, %error, "parts of an upload that ended stay for their lifecycle");
+        }
+        Ok(())
     }
 }
 
@@ -160,6 +165,9 @@ fn by_object(due: &Due, object_exists: bool, now: i64) -> Action {
     let closes = submission.created_at + UPLOAD_WINDOW_MS;
     match submission.source {
         Source::Event => Action::Fail("The object was removed before it could be scanned."),
+        // The event of the last part may have been lost, or its worker.
+        Source::Multipart if now < submission.created_at + WINDOW_MS => Action::Ask(Task::Assemble { data_id: submission.id.clone() }),
+        Source::Multipart => Action::Fail("Not all parts of the file arrived."),
         _ if now < closes => Action::Later(closes),
         _ => Action::Fail("The file never arrived."),
     }
@@ -203,6 +211,13 @@ mod tests {
     #[test]
     fn an_object_without_worker_is_requested_again() {
         assert!(matches!(by_object(&due(Source::Presigned, 0), true, 120_000), Action::Request));
+    }
+
+    #[test]
+    fn a_multipart_upload_is_looked_at_again_until_its_day_is_over() {
+        assert!(matches!(by_object(&due(Source::Multipart, 0), false, 120_000), Action::Ask(Task::Assemble { .. })));
+        assert!(matches!(by_object(&due(Source::Multipart, 0), false, WINDOW_MS), Action::Fail(_)));
+        assert!(matches!(by_object(&due(Source::Multipart, 0), true, 120_000), Action::Request));
     }
 
     #[test]

@@ -6,8 +6,9 @@
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::http::{HeaderMap, Uri};
+use portcullis_core::domain::event::Task;
 use portcullis_core::domain::id::DataId;
-use portcullis_core::domain::submission::Record;
+use portcullis_core::domain::submission::{Record, Source};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::scans::Cancelled;
 use serde_json::{Map, Value, json};
@@ -49,6 +50,11 @@ impl Upload {
         match self.scans.cancel(record).await? {
             Cancelled::Yes(record) => {
                 self.announcer.ended(&record).await?;
+                if record.submission.source == Source::Multipart
+                    && let Err(error) = self.scan_queue.ask(Task::Assemble { data_id: record.submission.id.clone() }).await
+                {
+                    tracing::warn!(data_id = %record.submission.id, %error, "parts of a cancelled upload stay for their lifecycle");
+                }
                 tracing::info!(data_id = %record.submission.id, "cancelled");
                 Ok(())
             }

@@ -4,9 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
 use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -24,26 +26,39 @@ pub(crate) async fn submit(State(upload): State<Upload>, request: Request) -> Re
     Ok(Json(json!({ "data_id": submission.id })))
 }
 
+/// The length of a request's body.
+///
+/// # Errors
+/// 411 when it can not be told, 422 when there is none.
+pub(crate) fn length(headers: &HeaderMap, body: &Body) -> Result<u64, ApiError> {
+    // Lambda hands over whole bodies, so their length is known even where a gateway dropped the header.
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+    let known = || body.size_hint().exact().or_else(|| body.is_end_stream().then_some(0));
+    match declared.or_else(known) {
+        None => Err(ErrorCode::MissingLength.into()),
+        Some(0) => Err(ErrorCode::EmptyFile.into()),
+        Some(size) => Ok(size),
+    }
+}
+
+/// A request's body on its way to S3: of exactly this length, or none.
+pub(crate) fn exactly(body: Body, size: u64) -> ByteStream {
+    SdkBody::from_body_1_x(ExactBody { body: Some(SyncWrapper::new(body)), left: size }).into()
+}
+
 impl Upload {
     /// Records the submission of a request and stores its body.
     pub(crate) async fn accept(&self, request: Request) -> Result<Submission, ApiError> {
         let (parts, body) = request.into_parts();
         let mut planned = self.plan(&parts.headers, &parts.uri, Source::Api).await?;
-        // Lambda hands over whole bodies, so their length is known even where a gateway dropped the header.
-        let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
-        let known = || body.size_hint().exact().or_else(|| body.is_end_stream().then_some(0));
-        let size = declared.or_else(known).ok_or_else(|| ApiError::from(ErrorCode::MissingLength))?;
-        if size == 0 {
-            return Err(ErrorCode::EmptyFile.into());
-        }
+        let size = length(&parts.headers, &body)?;
         if size > planned.rule.max_file_size {
             return Err(ErrorCode::FileTooLarge.into());
         }
         planned.submission.size = size;
         self.record(&planned).await?;
         let submission = planned.submission;
-        let stream = SdkBody::from_body_1_x(ExactBody { body: Some(SyncWrapper::new(body)), left: size });
-        if let Err(error) = self.objects.put(&submission.bucket, &submission.key, size, stream.into()).await {
+        if let Err(error) = self.objects.put(&submission.bucket, &submission.key, size, exactly(body, size)).await {
             return Err(self.give_up(&submission.id, error).await);
         }
         tracing::info!(data_id = %submission.id, size, rule = submission.rule, "submitted");

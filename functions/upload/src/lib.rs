@@ -6,6 +6,7 @@
 mod cancel;
 mod file;
 mod headers;
+mod multipart;
 mod presign;
 mod submission;
 mod sync;
@@ -34,6 +35,7 @@ pub(crate) struct Upload {
     announcer: Announcer,
     /// How full the scan queue is.
     queue: Arc<Gauge>,
+    scan_queue: Queue,
     bucket: Arc<str>,
     signing: presign::Signing,
     /// Life of a presigned upload, seconds.
@@ -63,6 +65,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
     let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
     reader.finish(())?;
+    let scan_queue = Queue::new(clients.sqs().clone(), scan_queue);
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
     let upload = Upload {
         auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
@@ -70,7 +73,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         scans: Scans::new(clients.dynamodb().clone(), &table),
         children: Children::new(Objects::new(clients.s3().clone()), reports),
         objects: Objects::new(clients.s3().clone()),
-        queue: Arc::new(Gauge::new(Queue::new(clients.sqs().clone(), scan_queue))),
+        queue: Arc::new(Gauge::new(scan_queue.clone())),
+        scan_queue,
         announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue)),
         bucket: bucket.into(),
         signing: presign::Signing::new(clients.config()),
@@ -83,6 +87,9 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/file", post(file::submit))
         .route("/file/sync", post(sync::submit_and_wait))
         .route("/file/presign", post(presign::presign))
+        .route("/file/multipart", post(multipart::begin))
+        .route("/file/multipart/{data_id}", post(multipart::part).get(multipart::status).delete(multipart::abort))
+        .route("/file/multipart/{data_id}/presign", post(multipart::presign_part))
         .route("/file/{data_id}/cancel", post(cancel::cancel))
         .with_state(upload);
     Ok(http::service(Function::Upload, handlers))

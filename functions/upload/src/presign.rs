@@ -86,20 +86,28 @@ impl Signing {
 pub(crate) async fn presign(State(upload): State<Upload>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
     let planned = upload.plan(&headers, &uri, Source::Presigned).await?;
     let submission = &planned.submission;
-    let life = Duration::from_secs(upload.presign_seconds);
-    let fields = upload.signing.form(&submission.bucket, &submission.key, planned.rule.max_file_size, SystemTime::now(), life).await?;
+    let mut answer = upload.form(&submission.bucket, &submission.key, planned.rule.max_file_size).await?;
     upload.record(&planned).await?;
     tracing::info!(data_id = %submission.id, rule = submission.rule, "presigned");
-    Ok(Json(json!({
-        "data_id": submission.id,
-        "method": "POST",
-        "url": upload.signing.url(&submission.bucket),
-        "fields": fields,
-        "file_field": "file",
-        "max_file_size": planned.rule.max_file_size,
-        "expires_at": iso(now_ms() + i64::try_from(life.as_millis()).unwrap_or_default()),
-        "expires_in": upload.presign_seconds,
-    })))
+    answer.insert("data_id".to_owned(), json!(submission.id));
+    Ok(Json(Value::Object(answer)))
+}
+
+impl Upload {
+    /// What a client needs to send at most `max_size` bytes to exactly this key.
+    pub(crate) async fn form(&self, bucket: &str, key: &str, max_size: u64) -> Result<Map<String, Value>, ApiError> {
+        let life = Duration::from_secs(self.presign_seconds);
+        let fields = self.signing.form(bucket, key, max_size, SystemTime::now(), life).await?;
+        Ok(Map::from_iter([
+            ("method".to_owned(), json!("POST")),
+            ("url".to_owned(), json!(self.signing.url(bucket))),
+            ("fields".to_owned(), Value::Object(fields)),
+            ("file_field".to_owned(), json!("file")),
+            ("max_file_size".to_owned(), json!(max_size)),
+            ("expires_at".to_owned(), json!(iso(now_ms() + i64::try_from(life.as_millis()).unwrap_or_default()))),
+            ("expires_in".to_owned(), json!(self.presign_seconds)),
+        ]))
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, Uri};
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::parts;
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::submission::{Source, Submission, Wishes};
 use portcullis_core::http::error::{ApiError, ErrorCode};
@@ -33,8 +34,9 @@ impl Upload {
         let rule = rules::select(&rules, &sent.rule, &sent.user_agent, &caller)?.clone();
         self.has_room().await?;
         let wishes = Wishes { engines_metadata: sent.engines_metadata, timeout_seconds: sent.timeout_seconds, ..Wishes::default() };
-        let life =
-            wishes.timeout_seconds.and_then(|seconds| i64::try_from(seconds * 1000).ok()).map_or(self.deadline_ms, |ms| ms.min(self.deadline_ms));
+        // The parts have their day; the scan has its time after it.
+        let most = if source == Source::Multipart { parts::WINDOW_MS + self.deadline_ms } else { self.deadline_ms };
+        let life = wishes.timeout_seconds.and_then(|seconds| i64::try_from(seconds * 1000).ok()).map_or(most, |ms| ms.min(most));
         let (id, now) = (DataId::random(), now_ms());
         let submission = Submission {
             key: format!("{UPLOAD_PREFIX}{id}"),
@@ -72,8 +74,10 @@ impl Upload {
     /// Writes the record.
     pub(crate) async fn record(&self, planned: &Planned) -> Result<(), ApiError> {
         let submission = &planned.submission;
-        let (check_at, expires_at) =
-            ((submission.created_at + FIRST_CHECK_MS).min(submission.deadline_at), submission.created_at + self.retention_ms);
+        let (check_at, expires_at) = (
+            (submission.created_at + FIRST_CHECK_MS).min(submission.deadline_at),
+            (submission.created_at + self.retention_ms).max(submission.deadline_at),
+        );
         self.scans.create(submission, &planned.passwords, check_at, expires_at).await.map_err(|e| ApiError::caused(ErrorCode::RequestFailed, e))
     }
 }

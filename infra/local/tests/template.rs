@@ -146,10 +146,13 @@ fn buckets_clean_up_after_themselves_and_outlive_the_stack() {
 fn new_objects_reach_the_scan_queue() {
     let topology = topology();
     let scan_queue = &topology.queue("ScanQueue").unwrap().name;
-    for (bucket, prefix) in [("UploadBucket", "in/"), ("InboxBucket", "")] {
-        let [notification] = &topology.bucket(bucket).unwrap().notifications[..] else { panic!("{bucket}") };
-        assert_eq!((&notification.queue, notification.prefix.as_str()), (scan_queue, prefix), "{bucket}");
-        assert!(notification.wants("ObjectCreated:CompleteMultipartUpload", &format!("{prefix}x")), "{bucket}");
+    for (bucket, prefixes) in [("UploadBucket", &["in/", "parts/"][..]), ("InboxBucket", &[""])] {
+        let notifications = &topology.bucket(bucket).unwrap().notifications;
+        assert_eq!(notifications.len(), prefixes.len(), "{bucket}");
+        for (notification, prefix) in notifications.iter().zip(prefixes) {
+            assert_eq!((&notification.queue, notification.prefix.as_str()), (scan_queue, *prefix), "{bucket}");
+            assert!(notification.wants("ObjectCreated:CompleteMultipartUpload", &format!("{prefix}x")), "{bucket}");
+        }
     }
 }
 
@@ -253,9 +256,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "Upload",
         &[
             "dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn",
-            "s3: PutObject on UploadBucketArn/in/*",
+            "s3: PutObject on UploadBucketArn/in/* UploadBucketArn/parts/*",
+            "s3: ListBucket on UploadBucketArn",
             "s3: GetObject on ReportBucketArn/*",
-            "sqs: GetQueueAttributes on ScanQueueArn",
+            "sqs: GetQueueAttributes SendMessage on ScanQueueArn",
             "sqs: SendMessage on NotifyQueueArn",
         ],
     ),
@@ -265,6 +269,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dynamodb: BatchWriteItem GetItem PutItem UpdateItem on DataTableArn",
             "s3: GetObject GetObjectTagging GetObjectVersion GetObjectVersionTagging PutObjectTagging PutObjectVersionTagging on InboxBucketArn/* UploadBucketArn/*",
             "s3: ListBucket on InboxBucketArn UploadBucketArn",
+            "s3: AbortMultipartUpload PutObject on UploadBucketArn/in/*",
+            "s3: DeleteObject on UploadBucketArn/parts/*",
             "s3: GetObject PutObject on ReportBucketArn/*",
             "s3: GetObject on DefinitionsBucketArn/*",
             "s3: ListBucket on DefinitionsBucketArn",

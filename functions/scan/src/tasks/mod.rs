@@ -1,5 +1,6 @@
 //! Work that does not begin with an object.
 
+mod assemble;
 mod download;
 mod generate;
 mod rescan;
@@ -13,6 +14,7 @@ impl Scan {
     pub(crate) async fn task(&self, task: Task, ends_at: i64) -> Result<(), ScanFailure> {
         match task {
             Task::Download { data_id } => self.download(&data_id, ends_at).await,
+            Task::Assemble { data_id } => self.assemble(&data_id, ends_at).await,
             Task::Rescan { data_id } => self.rescan(&data_id, ends_at).await,
             Task::GenerateRules {} => self.generate_rules(ends_at).await,
         }

@@ -24,6 +24,11 @@ pub enum Task {
         /// The submission.
         data_id: DataId,
     },
+    /// Make one object of a multipart upload's parts, if they are all there; remove them, if it has ended.
+    Assemble {
+        /// The submission.
+        data_id: DataId,
+    },
     /// Judge a stored object again under what is in force now.
     Rescan {
         /// The submission whose object it is.

@@ -4,6 +4,7 @@ pub mod engine;
 pub mod event;
 pub mod id;
 pub mod name;
+pub mod parts;
 pub mod report;
 pub mod rule;
 pub mod submission;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{id::DataId, report::FileReport};
+use super::{id::DataId, parts::Plan, report::FileReport, verdict::Verdict};
 
 /// Who submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct Wishes {
     /// `global-timeout`, in seconds from the submission.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_seconds: Option<u64>,
+    /// Of a multipart upload: what its parts make.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Plan>,
     /// Of a rescan: the submission whose object is judged again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rescan_of: Option<DataId>,
@@ -176,6 +179,22 @@ pub struct Outcome {
     /// What it rests on.
     #[serde(default)]
     pub basis: Basis,
+}
+
+impl Outcome {
+    /// Of a submission that ends at `now` (ms since the epoch) without a scan.
+    pub fn unscanned(record: &Record, verdict: Verdict, now: i64) -> Self {
+        let submission = &record.submission;
+        let size = record.object.as_ref().map_or(submission.size, |object| object.size);
+        Self {
+            report: FileReport::unscanned(&submission.name, size, verdict),
+            child_count: 0,
+            worst_child: 0,
+            started_at: record.started_at.unwrap_or(now),
+            finished_at: now,
+            basis: Basis::default(),
+        }
+    }
 }
 
 /// A submission with its state, as read from the store.

@@ -66,6 +66,10 @@ codes! {
     StillScanning = 408, "The scan has not ended yet.";
     /// The scan queue is full (contract §3.5).
     TooBusy = 503, "Server is too busy. Try again later.";
+    /// The rule does not take files in parts (contract §7.3).
+    MultipartDisabled = 403, "Multipart upload is disabled.";
+    /// All parts are there; what they make is being scanned.
+    UploadComplete = 409, "The upload is already complete.";
     /// There is a verdict: nothing is left to cancel.
     ScanEnded = 400, "The scan has already ended.";
     /// A user of that name exists.

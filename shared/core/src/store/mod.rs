@@ -22,6 +22,7 @@ mod attributes;
 pub mod children;
 pub mod hashes;
 pub mod identity;
+pub mod multipart;
 pub mod objects;
 pub mod queue;
 pub mod scans;

@@ -5,7 +5,7 @@
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Tag, Tagging};
+use aws_sdk_s3::types::{Delete, ObjectIdentifier, Tag, Tagging};
 use bytes::Bytes;
 
 use super::StoreError;
@@ -26,6 +26,26 @@ impl Objects {
     /// Over a client.
     pub const fn new(client: aws_sdk_s3::Client) -> Self {
         Self { client }
+    }
+
+    pub(super) const fn client(&self) -> &aws_sdk_s3::Client {
+        &self.client
+    }
+
+    /// Removes these keys, 1000 at most. A key that is not there counts as removed.
+    pub async fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), StoreError> {
+        let named = |key: &String| ObjectIdentifier::builder().key(key).build().map_err(|e| StoreError::corrupt("remove objects", e));
+        let objects = keys.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build().map_err(|e| StoreError::corrupt("remove objects", e))?;
+        let request = self.client.delete_objects().bucket(bucket).delete(delete);
+        let failed = request.send().await.map_err(|e| StoreError::from_sdk("remove objects", e))?.errors.unwrap_or_default();
+        match failed.into_iter().next() {
+            None => Ok(()),
+            Some(error) => Err(StoreError::Retry { what: "remove objects", source: error.message.unwrap_or_default().into() }),
+        }
     }
 
     /// Stores a body of exactly `size` bytes as it streams in. A body that ends early stores nothing.

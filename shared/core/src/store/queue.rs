@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::StoreError;
+use crate::domain::event::{Task, TaskRequest};
 
 /// A queue by URL.
 #[derive(Clone, Debug)]
@@ -40,6 +41,12 @@ impl Queue {
     pub async fn send(&self, body: impl Into<String>) -> Result<(), StoreError> {
         self.client.send_message().queue_url(&self.url).message_body(body).send().await.map_err(|e| StoreError::from_sdk("send a message", e))?;
         Ok(())
+    }
+
+    /// Asks the scan function, whose queue this is, for a task.
+    pub async fn ask(&self, task: Task) -> Result<(), StoreError> {
+        let body = serde_json::to_string(&TaskRequest { task }).map_err(|e| StoreError::Permanent { what: "encode a task", source: e.into() })?;
+        self.send(body).await
     }
 
     /// Makes a message that is being worked on visible again after `delay` (0–12 h, whole seconds, rounded up).

@@ -15,7 +15,7 @@ use super::attributes::{Item, is_expired, json, key, n, number, parsed, s, text}
 use crate::clock::now_ms;
 use crate::domain::id::DataId;
 use crate::domain::report::FileReport;
-use crate::domain::submission::{Basis, ObjectRef, Outcome, Record, State, Submission};
+use crate::domain::submission::{ObjectRef, Outcome, Record, State, Submission};
 use crate::domain::verdict::{Code, Verdict};
 
 /// Life of a claim without renewal, in ms. A dead worker's file waits at most this long.
@@ -276,18 +276,9 @@ impl Scans {
     /// Ends an unfinished submission as `Canceled`, whatever its state. A worker that holds it loses its claim, and with it
     /// every later write.
     pub async fn cancel(&self, record: &Record) -> Result<Cancelled, StoreError> {
-        let (submission, now) = (&record.submission, now_ms());
-        let size = record.object.as_ref().map_or(submission.size, |object| object.size);
-        let outcome = Outcome {
-            report: FileReport::unscanned(&submission.name, size, Verdict::decide(&[Code::Canceled], &[])),
-            child_count: 0,
-            worst_child: 0,
-            started_at: record.started_at.unwrap_or(now),
-            finished_at: now,
-            basis: Basis::default(),
-        };
+        let outcome = Outcome::unscanned(record, Verdict::decide(&[Code::Canceled], &[]), now_ms());
         let result = self
-            .update(&submission.id)
+            .update(&record.submission.id)
             .update_expression(format!("SET #state = :done, outcome = :outcome, claim_until = :zero {CLOSE}"))
             .condition_expression("attribute_exists(pk) AND #state <> :done")
             .expression_attribute_names("#state", "state")
@@ -308,6 +299,53 @@ impl Scans {
         };
         let cancelled = found.outcome.as_ref().is_some_and(|outcome| outcome.report.verdict.code == Code::Canceled);
         Ok(if cancelled { Cancelled::Yes(Box::new(found)) } else { Cancelled::TooLate(Box::new(found)) })
+    }
+
+    /// Takes, or renews, the right to fetch or put together the object of a submission that has none yet. It ends with the
+    /// lease of a claim.
+    ///
+    /// # Errors
+    /// `Conflict` when another holds it, or there is nothing left to do.
+    pub async fn prepare(&self, id: &DataId, token: &str) -> Result<(), StoreError> {
+        let now = now_ms();
+        self.update(id)
+            .update_expression("SET prepare_until = :until, prepare_token = :token")
+            .condition_expression(
+                "attribute_exists(pk) AND #state = :uploading AND attribute_not_exists(object_ref) \
+                 AND (attribute_not_exists(prepare_until) OR prepare_until < :now OR prepare_token = :token)",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":uploading", s("uploading"))
+            .expression_attribute_values(":until", n(now + LEASE_MS))
+            .expression_attribute_values(":token", s(token))
+            .expression_attribute_values(":now", n(now))
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("prepare a submission's object", e))?;
+        Ok(())
+    }
+
+    /// Ends what [`Scans::prepare`] began: with the object, which is pinned, or without (somebody may try again).
+    ///
+    /// # Errors
+    /// `Conflict` when the submission went on without.
+    pub async fn prepared(&self, id: &DataId, token: &str, object: Option<&ObjectRef>) -> Result<(), StoreError> {
+        let update = match object {
+            Some(object) => self
+                .update(id)
+                .update_expression("SET object_ref = :object REMOVE prepare_until, prepare_token")
+                .expression_attribute_values(":object", json(object)?),
+            None => self.update(id).update_expression("REMOVE prepare_until, prepare_token"),
+        };
+        update
+            .condition_expression("#state = :uploading AND attribute_not_exists(object_ref) AND prepare_token = :token")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":uploading", s("uploading"))
+            .expression_attribute_values(":token", s(token))
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("pin a submission's object", e))?;
+        Ok(())
     }
 
     /// Open submissions whose time to be looked at has come, oldest first, at most `limit` a shard.
@@ -387,7 +425,7 @@ impl Scans {
 }
 
 /// What a verdict takes away: the place in the index, the claim, the secrets.
-const CLOSE: &str = "REMOVE pending_shard, check_at, claim_token, passwords";
+const CLOSE: &str = "REMOVE pending_shard, check_at, claim_token, passwords, prepare_until, prepare_token";
 
 fn pk(id: &DataId) -> String {
     format!("SCAN#{}", id.group())
