@@ -14,8 +14,8 @@ use portcullis_core::domain::engine::{ARCHIVE, CATALOGUE, EngineIdentity, Engine
 
 use crate::engine::Engine;
 use crate::engine::hashes::HashReputation;
-use crate::engine::heuristics::Heuristics;
 use crate::engine::yara::Yara;
+use crate::engine::{documents, executables, pdf, scripts};
 
 /// Most definition files read below one directory.
 const MAX_FILES: usize = 20_000;
@@ -37,7 +37,14 @@ impl Definitions {
         // A link to the current set may be switched meanwhile: everything comes from one set.
         let dir = dir.map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
         let dir = dir.as_deref();
-        let engines: Vec<Box<dyn Engine>> = vec![Box::new(Yara::load(dir, cache_dir)), Box::new(HashReputation::load(dir)), Box::new(Heuristics)];
+        let engines: Vec<Box<dyn Engine>> = vec![
+            Box::new(Yara::load(dir, cache_dir)),
+            Box::new(HashReputation::load(dir)),
+            Box::new(documents::ENGINE),
+            Box::new(pdf::ENGINE),
+            Box::new(scripts::ENGINE),
+            Box::new(executables::ENGINE),
+        ];
         let version = version(&engines, dir);
         Self { engines, version }
     }
@@ -53,22 +60,22 @@ impl Definitions {
         self.engines.iter().map(AsRef::as_ref)
     }
 
-    /// What every engine of the catalogue says of itself, in the catalogue's order.
+    /// What every engine of the catalogue that is there says of itself, in the catalogue's order.
     pub fn status(&self) -> Vec<EngineStatus> {
-        CATALOGUE.iter().map(|identity| self.status_of(identity)).collect()
+        CATALOGUE.iter().filter_map(|identity| self.status_of(identity)).collect()
     }
 
-    fn status_of(&self, identity: &EngineIdentity) -> EngineStatus {
+    fn status_of(&self, identity: &EngineIdentity) -> Option<EngineStatus> {
         if let Some(engine) = self.engines().find(|engine| engine.identity() == *identity) {
-            return engine.status();
+            return Some(engine.status());
         }
-        EngineStatus {
+        (!identity.is_optional()).then(|| EngineStatus {
             name: identity.name.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             def_time: BUILT_AT.into(),
             active: *identity == ARCHIVE || *identity == FILE_TYPE,
             issues: Vec::new(),
-        }
+        })
     }
 }
 
@@ -148,7 +155,7 @@ mod tests {
     fn every_engine_of_the_catalogue_has_a_status_and_is_active() {
         let status = Definitions::load(None, None).status();
         let names: Vec<_> = status.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names, CATALOGUE.iter().map(|i| i.name).collect::<Vec<_>>());
+        assert_eq!(names, CATALOGUE.iter().filter(|i| !i.is_optional()).map(|i| i.name).collect::<Vec<_>>());
         assert!(status.iter().all(|s| s.active && s.issues.is_empty() && s.def_time.ends_with('Z')));
     }
 

@@ -69,18 +69,19 @@ pub fn list_of_node(published: &[EngineStatus]) -> Vec<NodeEngine> {
 }
 
 fn rows(published: &[EngineStatus]) -> impl Iterator<Item = (&'static EngineIdentity, EngineStatus)> + '_ {
-    CATALOGUE.iter().map(|identity| {
+    CATALOGUE.iter().filter_map(|identity| {
         let status = published.iter().find(|status| status.name == identity.name).cloned();
-        (
-            identity,
-            status.unwrap_or_else(|| EngineStatus {
+        // Optional engines are part of this software only where a scan function says that it has them.
+        let bundled = || {
+            (!identity.is_optional()).then(|| EngineStatus {
                 name: identity.name.into(),
                 version: env!("CARGO_PKG_VERSION").into(),
                 def_time: String::new(),
                 active: true,
                 issues: Vec::new(),
-            }),
-        )
+            })
+        };
+        Some((identity, status.or_else(bundled)?))
     })
 }
 
@@ -92,6 +93,15 @@ pub const VERSION: &str = "DEFINITIONS_VERSION";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_optional_engine_is_listed_where_it_runs() {
+        use crate::domain::engine::CLAMAV;
+        let names = |published: &[EngineStatus]| list(published).iter().map(|engine| engine.eng_name).collect::<Vec<_>>();
+        assert!(!names(&[]).contains(&CLAMAV.name));
+        let runs = EngineStatus { name: CLAMAV.name.into(), version: "1.4.6".into(), def_time: String::new(), active: true, issues: Vec::new() };
+        assert!(names(&[runs]).contains(&CLAMAV.name));
+    }
 
     #[test]
     fn each_engine_has_the_eleven_fields_and_one_is_active() {

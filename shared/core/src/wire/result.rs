@@ -144,7 +144,7 @@ struct ChildProcess {
 
 /// Engines that have rows in `scan_details`: what a running scan is planned with.
 fn planned_engines() -> usize {
-    CATALOGUE.iter().filter(|engine| engine.kind == "av").count()
+    CATALOGUE.iter().filter(|engine| engine.kind == "av" && !engine.is_optional()).count()
 }
 
 impl AnalysisResult {

@@ -180,8 +180,8 @@ impl Engine for HashReputation {
     fn version(&self) -> String {
         format!("{} ({} hashes)", env!("CARGO_PKG_VERSION"), self.allow.len() + self.block.len() + self.skip.len())
     }
-    fn def_time(&self) -> &str {
-        &self.def_time
+    fn def_time(&self) -> std::borrow::Cow<'_, str> {
+        self.def_time.as_str().into()
     }
     fn issues(&self) -> &[String] {
         &self.issues
@@ -220,12 +220,12 @@ mod tests {
         let engine = engine(&[
             ("allow.txt", format!("# ours\n{},from us\n\n", a.sha256)),
             ("block-1.csv", format!("{}, Evil.B \n{}\n", b.md5, c.sha1.to_uppercase())),
-            ("skip.txt", format!("{},loud,YARA-X|Portcullis Heuristics", a.sha512)),
+            ("skip.txt", format!("{},loud,YARA-X|Scripts", a.sha512)),
         ]);
         assert_eq!(engine.issues, Vec::<String>::new());
         let found = engine.look_up(&a);
         assert_eq!((found.code, found.also.as_slice()), (Code::NoThreatDetected, [Code::Allowlisted].as_slice()));
-        assert_eq!(found.skips, ["YARA-X", "Portcullis Heuristics"]);
+        assert_eq!(found.skips, ["YARA-X", "Scripts"]);
         assert_eq!(engine.look_up(&b).threat, "Evil.B");
         assert_eq!(engine.look_up(&c).threat, UNNAMED);
         assert_eq!(engine.look_up(&c).also, [Code::Blocklisted]);

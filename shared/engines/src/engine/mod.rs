@@ -3,11 +3,17 @@
 //! What always holds: [`run`] answers with a row whatever happens; a panic is `Failed` and costs the
 //! engine its session, never the file's verdict.
 
+mod deceptive;
+pub mod documents;
+pub mod executables;
 pub mod hashes;
-pub mod heuristics;
+pub mod pdf;
+mod score;
+pub mod scripts;
 pub mod yara;
 mod yara_pack;
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -16,6 +22,7 @@ use portcullis_core::domain::report::{Digests, EngineReport, FileType, YaraHit};
 use portcullis_core::domain::verdict::Code;
 
 use crate::clock;
+use crate::definitions::BUILT_AT;
 
 /// What an engine looks at.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +74,7 @@ pub trait Engine: Send + Sync {
     /// `eng_ver`.
     fn version(&self) -> String;
     /// Date of the definitions, ISO 8601 with milliseconds and `Z`.
-    fn def_time(&self) -> &str;
+    fn def_time(&self) -> Cow<'_, str>;
     /// What is wrong with the definitions, one sentence each.
     fn issues(&self) -> &[String];
     /// Whether [`Subject::digests`] must be filled.
@@ -82,7 +89,7 @@ pub trait Engine: Send + Sync {
         EngineStatus {
             name: self.identity().name.into(),
             version: self.version(),
-            def_time: self.def_time().into(),
+            def_time: self.def_time().into_owned(),
             active: true,
             issues: self.issues().to_vec(),
         }
@@ -93,6 +100,43 @@ pub trait Engine: Send + Sync {
 pub trait Session {
     /// Looks at a content, for at most about `budget`. Not having seen all of it is [`EngineOutcome::failed`].
     fn scan(&mut self, subject: &Subject<'_>, budget: Duration) -> EngineOutcome;
+}
+
+/// An engine whose definitions are its code: what it finds is suspicious.
+///
+/// Conservative on purpose: heuristics that block ordinary files are switched off by their operators.
+pub(crate) struct Heuristic {
+    /// Name, id and kind.
+    pub(crate) identity: EngineIdentity,
+    /// The threat name of a content; `None` for one without findings, or of another kind than this engine's.
+    pub(crate) judge: fn(&Subject<'_>) -> Option<String>,
+}
+
+impl Engine for Heuristic {
+    fn identity(&self) -> EngineIdentity {
+        self.identity
+    }
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").into()
+    }
+    fn def_time(&self) -> Cow<'_, str> {
+        BUILT_AT.into()
+    }
+    fn issues(&self) -> &[String] {
+        &[]
+    }
+    fn session(&self) -> Box<dyn Session + '_> {
+        Box::new(self)
+    }
+}
+
+impl Session for &Heuristic {
+    fn scan(&mut self, subject: &Subject<'_>, _budget: Duration) -> EngineOutcome {
+        match (self.judge)(subject) {
+            Some(threat) => EngineOutcome::found(Code::Suspicious, threat),
+            None => EngineOutcome::clean(),
+        }
+    }
 }
 
 /// Calls a parser; a panic becomes `None`.
@@ -138,11 +182,26 @@ impl<'e> Runner<'e> {
             id: identity.id.into(),
             code: outcome.code,
             threat: outcome.threat.clone(),
-            def_time: engine.def_time().into(),
+            def_time: engine.def_time().into_owned(),
             scan_ms: took,
             wait_ms: took,
         };
         (report, outcome)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    use super::{Digests, Subject};
+
+    /// The EICAR test file, put together at run time.
+    pub(crate) fn eicar() -> Vec<u8> {
+        [&br"X5O!P%@AP[4\PZX54(P^)7CC)7}$"[..], b"EICAR-STANDARD-", b"ANTIVIRUS-TEST-FILE!$H+H*"].concat()
+    }
+
+    /// What a judge says about a content with a name.
+    pub(crate) fn judged(judge: fn(&Subject<'_>) -> Option<String>, name: &str, content: &[u8]) -> Option<String> {
+        judge(&Subject { name, content, digests: &Digests::default(), file_type: &crate::filetype::detect(content) })
     }
 }
 
@@ -158,8 +217,8 @@ mod tests {
         fn version(&self) -> String {
             "1".into()
         }
-        fn def_time(&self) -> &'static str {
-            ""
+        fn def_time(&self) -> Cow<'_, str> {
+            "".into()
         }
         fn issues(&self) -> &[String] {
             &[]

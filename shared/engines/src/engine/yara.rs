@@ -49,8 +49,8 @@ impl Engine for Yara {
     fn version(&self) -> String {
         format!("{} ({} rules)", yara_x::VERSION, self.pack.count)
     }
-    fn def_time(&self) -> &str {
-        &self.pack.def_time
+    fn def_time(&self) -> std::borrow::Cow<'_, str> {
+        self.pack.def_time.as_str().into()
     }
     fn issues(&self) -> &[String] {
         &self.pack.issues

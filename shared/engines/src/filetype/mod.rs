@@ -6,6 +6,7 @@
 
 pub mod mismatch;
 mod office;
+mod program;
 mod text;
 
 use file_format::{FileFormat, Kind};
@@ -35,11 +36,18 @@ pub fn detect(content: &[u8]) -> FileType {
         FileFormat::CompoundFileBinary
         | FileFormat::MicrosoftWordDocument
         | FileFormat::MicrosoftExcelSpreadsheet
-        | FileFormat::MicrosoftPowerpointPresentation => office::compound(content).unwrap_or_else(|| general(format)),
+        | FileFormat::MicrosoftPowerpointPresentation
+        | FileFormat::MicrosoftSoftwareInstaller
+        | FileFormat::MicrosoftVisioDrawing
+        | FileFormat::MicrosoftPublisherDocument => office::compound(content).unwrap_or_else(|| general(format)),
         FileFormat::OfficeOpenXmlDocument | FileFormat::OfficeOpenXmlSpreadsheet | FileFormat::OfficeOpenXmlPresentation => {
             office::open_xml(content, general(format))
         }
-        FileFormat::ExecutableAndLinkableFormat => elf(content),
+        FileFormat::Zip => office::open_xml(content, general(format)),
+        FileFormat::ExecutableAndLinkableFormat => program::elf(content),
+        FileFormat::PortableExecutable | FileFormat::DynamicLinkLibrary | FileFormat::MsDosExecutable => {
+            program::pe(content).unwrap_or_else(|| general(format))
+        }
         // Some of its text signatures are a few letters long: believed only of contents that are text.
         _ if is_textual(format) && text::detect(content).is_none() => FileType::default(),
         _ => general(format),
@@ -122,19 +130,6 @@ fn category(format: FileFormat) -> &'static str {
     }
 }
 
-fn elf(content: &[u8]) -> FileType {
-    // e_type, in the byte order of e_ident[EI_DATA] (System V gABI, chapter 4).
-    let pair = (content.get(16).copied().unwrap_or(0), content.get(17).copied().unwrap_or(0));
-    let kind = if content.get(5) == Some(&2) { pair.1 } else { pair.0 };
-    let (mime, description) = match kind {
-        1 => ("application/x-object", "ELF relocatable"),
-        3 => ("application/x-sharedlib", "ELF shared object"),
-        4 => ("application/x-coredump", "ELF core file"),
-        _ => ("application/x-executable", "ELF executable"),
-    };
-    named(mime, description, &[], "E")
-}
-
 /// The EICAR test file: its 68 bytes, then white space up to 128 bytes (eicar.org). Spelt so that this program does not contain it.
 pub(crate) fn is_eicar(content: &[u8]) -> bool {
     const HEAD: &[u8] = br"X5O!P%@AP[4\PZX54(P^)7CC)7}$";
@@ -165,7 +160,7 @@ mod tests {
 
     #[test]
     fn eicar_is_told_apart_from_text_about_it() {
-        let eicar = crate::engine::heuristics::tests_support::eicar();
+        let eicar = crate::engine::tests_support::eicar();
         assert_eq!(detect(&eicar).description, "EICAR virus test files");
         assert_eq!(detect(&[&eicar[..], b"\r\n"].concat()).description, "EICAR virus test files");
         assert_eq!(detect(&[b" ", &eicar[..]].concat()).description, "ASCII text");

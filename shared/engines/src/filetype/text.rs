@@ -74,6 +74,9 @@ fn kind(body: &[u8], content: &[u8]) -> Option<FileType> {
     if begins(b"<?php") {
         return Some(named("text/x-php", "PHP script", &[], "T"));
     }
+    if begins(b"<hta:application") || (begins(b"<") && has(b"<hta:application")) {
+        return Some(named("application/hta", "HTML application", &[], "T"));
+    }
     if begins(b"<!doctype html") || begins(b"<html") || (begins(b"<") && has(b"<html")) {
         return Some(named("text/html", "HTML document", &[], "T"));
     }
@@ -91,8 +94,11 @@ fn kind(body: &[u8], content: &[u8]) -> Option<FileType> {
     if begins(b"{\\rtf") {
         return Some(named("application/rtf", "Rich Text Format", &["rtf", "doc"], "D"));
     }
-    if begins(b"@echo off") {
+    if begins(b"@echo off") || begins(b"@echo on") || begins(b"@setlocal") || begins(b"setlocal ") {
         return Some(named("text/x-msdos-batch", "DOS batch file", &[], "T"));
+    }
+    if begins(b"<job") || begins(b"<package>") && has(b"<script") {
+        return Some(named("text/x-wsf", "Windows script file", &[], "T"));
     }
     if begins(b"windows registry editor") || begins(b"regedit4") {
         return Some(named("text/x-ms-regedit", "Windows registry file", &[], "T"));
@@ -110,9 +116,78 @@ fn kind(body: &[u8], content: &[u8]) -> Option<FileType> {
         return Some(named("application/json", "JSON data", &[], "T"));
     }
     if is_mail(body) {
+        if begins(b"from ") && is_mbox(content) {
+            return Some(named("application/mbox", "Mailbox of several messages", &["mbox", "mbx", "mbs", "txt"], "M"));
+        }
         return Some(named("message/rfc822", "E-mail message", &["eml", "mht", "mhtml", "mbox", "txt"], "M"));
     }
-    None
+    let (mime, description) = source(&lower)?;
+    Some(named(mime, description, &[], "T"))
+}
+
+/// Whether there is a second message: a line `From …` behind an empty one (RFC 4155).
+fn is_mbox(content: &[u8]) -> bool {
+    let rest = content.get(5..).unwrap_or_default();
+    memchr::memmem::find(rest, b"\n\nFrom ").is_some() || memchr::memmem::find(rest, b"\r\n\r\nFrom ").is_some()
+}
+
+/// Source code and tables, by how their first lines look. Takes lower case.
+fn source(lower: &[u8]) -> Option<(&'static str, &'static str)> {
+    let has = |what: &[u8]| memchr::memmem::find(lower, what).is_some();
+    let count = |words: &[&[u8]]| words.iter().filter(|word| has(word)).count();
+    let begins = |words: &[&[u8]]| words.iter().any(|word| lower.starts_with(word));
+    let cmdlets: &[&[u8]] = &[
+        b"write-host",
+        b"get-",
+        b"set-",
+        b"new-object",
+        b"param(",
+        b"param (",
+        b"$env:",
+        b"import-module",
+        b"invoke-",
+        b"-erroraction",
+        b"$psscriptroot",
+        b"cmdletbinding",
+    ];
+    if begins(&[b"#requires -", b"[cmdletbinding"]) || count(cmdlets) >= 3 && has(b"$") {
+        return Some(("text/x-powershell", "PowerShell script"));
+    }
+    let basic: &[&[u8]] = &[b"option explicit", b"on error resume next", b"createobject(", b"wscript.", b"\ndim ", b"\nset ", b"end sub", b"end if"];
+    if begins(&[b"option explicit"]) || count(basic) >= 3 {
+        return Some(("text/vbscript", "VBScript"));
+    }
+    if begins(&[b"import ", b"from ", b"\"\"\"", b"# -*- coding"])
+        && count(&[b"\nimport ", b"\nfrom ", b"\ndef ", b"\nclass ", b"__future__", b"import "]) >= 2
+    {
+        return Some(("text/x-python", "Python script"));
+    }
+    if begins(&[b"\"use strict\"", b"'use strict'"])
+        || count(&[b"function(", b"function ", b"var ", b"const ", b"=> {", b"require(", b"module.exports", b"document."]) >= 3 && has(b";")
+    {
+        return Some(("text/javascript", "JavaScript source"));
+    }
+    is_csv(lower).then_some(("text/csv", "Comma-separated values"))
+}
+
+/// Several lines with the same number (at least two) of commas, semicolons or tabs.
+fn is_csv(text: &[u8]) -> bool {
+    // The last line may be cut.
+    let lines: Vec<&[u8]> = text.split(|b| *b == b'\n').take(6).collect();
+    let Some(complete) = lines.len().checked_sub(1).and_then(|n| lines.get(..n)).filter(|complete| complete.len() >= 2) else { return false };
+    [b',', b';', b'\t'].iter().any(|separator| {
+        let fields = |line: &&[u8]| {
+            let mut quoted = false;
+            line.iter()
+                .filter(|b| {
+                    quoted ^= **b == b'"';
+                    !quoted && **b == *separator
+                })
+                .count()
+        };
+        let first = complete.first().map_or(0, fields);
+        first >= 2 && complete.iter().all(|line| fields(line) == first)
+    })
 }
 
 /// A block of header fields (RFC 5322, §2.2), two of which are those of mails. Mail programs ask for no more.
@@ -178,6 +253,21 @@ mod tests {
             (b"From: a@b\r\nTo: c@d\r\n\r\nx", "message/rfc822", ""),
             (b"X-Seen: 1\r\nDKIM-Signature: a;\r\n b\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related\r\n", "message/rfc822", ""),
             (b"From: here\nthis is: no mail\nsubject: x", "text/plain", ""),
+            (b"From a@b Mon\nFrom: a@b\nTo: c@d\n\nx\n\nFrom a@b Mon\nFrom: a@b\n", "application/mbox", ""),
+            (b"From a@b Mon\nFrom: a@b\nTo: c@d\n\nx\n", "message/rfc822", ""),
+            (b"@ECHO OFF\r\ndir\r\n", "text/x-msdos-batch", ""),
+            (b"param(\n[string]$x\n)\nWrite-Host $x\nGet-Item $x\n", "text/x-powershell", ""),
+            (b"Option Explicit\r\nDim x\r\n", "text/vbscript", ""),
+            (b"import os\nimport sys\n\ndef main():\n", "text/x-python", ""),
+            (b"'use strict';\nvar a = 1;\n", "text/javascript", ""),
+            (b"<html><head><HTA:APPLICATION id=x></head></html>", "application/hta", ""),
+            (b"a,b,c\n1,2,3\n\"x,y\",5,6\n", "text/csv", ""),
+            (b"One, two, three.\nAnd so on\n", "text/plain", ""),
+            (b"BEGIN:VCARD\nVERSION:4.0\n", "text/vcard", ""),
+            (b"BEGIN:VCALENDAR\n", "text/calendar", ""),
+            (b"[InternetShortcut]\r\nURL=http://x/\r\n", "application/x-mswinurl", ""),
+            (b"Windows Registry Editor Version 5.00\r\n", "text/x-ms-regedit", ""),
+            (b"{\\rtf1 x}", "application/rtf", ""),
         ];
         for (content, mime, description) in cases {
             let found = detect(content);

@@ -68,7 +68,9 @@ pub(super) fn typed(bytes: &[u8]) -> (Option<FileType>, u64) {
 
 /// Engines of the rule that do not exist: whoever asked for them must not believe that they looked.
 pub(super) fn missing(definitions: &Definitions, job: &Job) -> Vec<String> {
-    let exists = |name: &str| definitions.engines().any(|engine| engine.identity().name == name) || CATALOGUE.iter().any(|it| it.name == name);
+    let exists = |name: &str| {
+        definitions.engines().any(|engine| engine.identity().name == name) || CATALOGUE.iter().any(|it| it.kind != "av" && it.name == name)
+    };
     job.rule.engines.iter().filter(|name| !exists(name)).cloned().collect()
 }
 

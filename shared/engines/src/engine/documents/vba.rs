@@ -48,9 +48,6 @@ const INTERPRETER: &[&str] = &["powershell", "cmd /c", "cmd.exe", "mshta", "wscr
 
 /// The threat name of a document's macros.
 pub(super) fn judge(content: &[u8]) -> Option<String> {
-    if !content.starts_with(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1") {
-        return None;
-    }
     match guarded(|| sources(content)) {
         Some(Ok(None)) => None,
         Some(Ok(Some(code))) => weigh(&code),
@@ -62,22 +59,26 @@ pub(super) fn judge(content: &[u8]) -> Option<String> {
 /// A project that could not be read.
 struct Unreadable;
 
-/// The source code of all modules; `None` if there is no VBA project.
+/// The source code of all modules of all projects; `None` if there is no VBA project.
 fn sources(content: &[u8]) -> Result<Option<String>, Unreadable> {
     let Ok(mut file) = cfb::CompoundFile::open(Cursor::new(content)) else {
-        // Not an OLE file after all, or one that Office would not open either. Its raw bytes are scanned by the rules.
-        return Ok(None);
+        // A directory that this reader refuses may still be one that Office repairs: modules are looked for in the raw bytes.
+        return Ok(module_source(content).map(|source| String::from_utf8_lossy(&source).to_lowercase()));
     };
     let is_dir = |entry: &cfb::Entry| entry.is_stream() && entry.name().eq_ignore_ascii_case("dir") && in_vba(entry.path());
-    let Some(dir) = file.walk().take(100_000).find(is_dir).map(|entry| entry.path().to_path_buf()) else { return Ok(None) };
-    let storage = dir.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let streams: Vec<PathBuf> = file
-        .read_storage(&storage)
-        .map_err(|_| Unreadable)?
-        .filter(|entry| entry.is_stream() && entry.path() != dir && !entry.name().starts_with("__SRP_") && entry.name() != "_VBA_PROJECT")
-        .take(MAX_MODULES)
-        .map(|entry| entry.path().to_path_buf())
-        .collect();
+    // More than one: objects embedded in a document may have projects of their own.
+    let dirs: Vec<PathBuf> = file.walk().take(100_000).filter(is_dir).map(|entry| entry.path().to_path_buf()).take(MAX_MODULES).collect();
+    let mut streams = Vec::new();
+    for dir in &dirs {
+        let entries = file.read_storage(dir.parent().unwrap_or(Path::new("/"))).map_err(|_| Unreadable)?;
+        let is_module = |entry: &cfb::Entry| {
+            entry.is_stream() && entry.path() != dir && !entry.name().starts_with("__SRP_") && !entry.name().eq_ignore_ascii_case("_VBA_PROJECT")
+        };
+        streams.extend(entries.filter(is_module).map(|entry| entry.path().to_path_buf()));
+    }
+    if streams.len() > MAX_MODULES {
+        return Err(Unreadable);
+    }
     let mut code = String::new();
     let mut readable = 0;
     for path in &streams {
@@ -95,7 +96,10 @@ fn sources(content: &[u8]) -> Result<Option<String>, Unreadable> {
             return Err(Unreadable);
         }
     }
-    if readable == 0 && !streams.is_empty() { Err(Unreadable) } else { Ok(Some(code)) }
+    if readable == 0 && !streams.is_empty() {
+        return Err(Unreadable);
+    }
+    Ok((!dirs.is_empty()).then_some(code))
 }
 
 fn in_vba(path: &Path) -> bool {

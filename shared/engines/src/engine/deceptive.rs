@@ -15,12 +15,25 @@ const TRUSTED: &[&str] = &[
     "html", "eml",
 ];
 
-/// The threat name of a deceptive name.
-pub(super) fn judge(name: &str) -> Option<&'static str> {
-    let file = names::file_name(name);
-    if reversed(file) {
+/// Of these, the ones whose contents are programs; the others are scripts and shortcuts.
+const PROGRAMS: &[&str] = &["exe", "scr", "com", "pif", "msi", "cpl", "jar", "iso", "img"];
+
+/// The threat name of a name that hides that this is a program. An override is a matter of programs, whatever it ends in.
+pub(super) fn program(name: &str) -> Option<&'static str> {
+    if reversed(names::file_name(name)) {
         return Some("Heur.Name.RightToLeftOverride");
     }
+    judge(name).filter(|(extension, _)| PROGRAMS.contains(&extension.as_str())).map(|(_, threat)| threat)
+}
+
+/// The threat name of a name that hides that this is a script or a shortcut.
+pub(super) fn script(name: &str) -> Option<&'static str> {
+    judge(name).filter(|(extension, _)| !PROGRAMS.contains(&extension.as_str())).map(|(_, threat)| threat)
+}
+
+/// The extension that counts, and the threat name.
+fn judge(name: &str) -> Option<(String, &'static str)> {
+    let file = names::file_name(name);
     let lower = file.trim_end_matches([' ', '.']).to_lowercase();
     let (stem, last) = lower.rsplit_once('.')?;
     if !RUNS.contains(&last) {
@@ -30,7 +43,7 @@ pub(super) fn judge(name: &str) -> Option<&'static str> {
     let padded = stem.contains("          ");
     let (_, inner) = stem.trim_end().rsplit_once('.')?;
     let trusted = TRUSTED.contains(&inner.trim());
-    (trusted && (padded || !DEVELOPER.contains(&last))).then_some("Heur.Name.DoubleExtension")
+    (trusted && (padded || !DEVELOPER.contains(&last))).then(|| (last.to_owned(), "Heur.Name.DoubleExtension"))
 }
 
 /// A right-to-left override or embedding in front of what then looks like the extension.
@@ -49,7 +62,7 @@ mod tests {
         for name in
             ["invoice.pdf.exe", "a/b/Photo.JPG.scr", "x.docx .vbs", "cv.pdf              .lnk", "annexe\u{202e}fdp.exe", "a.zip\\bill.txt.hta"]
         {
-            assert!(judge(name).is_some(), "{name}");
+            assert!(program(name).is_some() != script(name).is_some(), "{name}");
         }
     }
 
@@ -67,7 +80,7 @@ mod tests {
             "שלום\u{200f}.pdf",
             "x.tar.gz",
         ] {
-            assert_eq!(judge(name), None, "{name}");
+            assert_eq!((program(name), script(name)), (None, None), "{name}");
         }
     }
 }
