@@ -15,8 +15,10 @@ const ANY_OFFICE: &[&str] = &[
     "dot", "xls", "xlt", "ppt", "pps", "pot",
 ];
 
+type Names = &'static [&'static str];
+
 /// Names in the root directory, of which one is enough: MIME type, description, extensions, category.
-const STREAMS: &[(&[&str], &str, &str, &[&str], &str)] = &[
+const STREAMS: &[(Names, &str, &str, Names, &str)] = &[
     (&["worddocument"], "application/msword", "Microsoft Word 97-2003 document", &["doc", "dot", "wiz"], "D"),
     (&["workbook", "book"], "application/vnd.ms-excel", "Microsoft Excel 97-2003 workbook", &["xls", "xlt", "xla", "xlm", "xlw"], "D"),
     (&["powerpoint document"], "application/vnd.ms-powerpoint", "Microsoft PowerPoint 97-2003 presentation", &["ppt", "pps", "pot", "ppa"], "D"),

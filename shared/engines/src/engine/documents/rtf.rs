@@ -136,11 +136,8 @@ fn read(content: &[u8]) -> Found {
                 }
                 None => break,
             },
-            digit if into == Into::Object => {
-                if digit.is_ascii_hexdigit() && digits.len() < 2 * MAX_OBJECT {
-                    digits.push(digit);
-                }
-            }
+            digit if into == Into::Object && digit.is_ascii_hexdigit() && digits.len() < 2 * MAX_OBJECT => digits.push(digit),
+            _ if into == Into::Object => {}
             letter if into != Into::Nothing && text.len() < MAX_TEXT && !matches!(letter, b'\r' | b'\n') => text.push(letter),
             _ => {}
         }
@@ -174,13 +171,13 @@ mod tests {
     fn objects_are_found_behind_what_is_strewn_between_their_digits() {
         let equation = object(b"Equation.3", b"x");
         assert_eq!(judged(&format!("{{\\rt{{\\object\\objemb{{\\*\\objdata {equation}}}}}}}")).unwrap(), "Heur.RTF.Equation");
-        let strewn: String = equation.chars().map(|c| format!("{{\\*\\abc{c}9 }}{c}\r\n")).collect();
+        let strewn = equation.chars().map(|c| format!("{{\\*\\abc{c}9 }}{c}\r\n")).collect::<Vec<_>>().concat();
         assert_eq!(judged(&format!("{{\\rtf1{{\\object{{\\*\\objdata {strewn}")).unwrap(), "Heur.RTF.Equation");
         let script = object(b"Package", &[b"\x02\0\0\0\x02\0".as_slice(), b"a.txt\0C:\\a.vbs\0"].concat());
         assert_eq!(judged(&format!("{{\\rtf1{{\\objdata {script}}}}}")).unwrap(), "Heur.Document.PackagedProgram");
         let link = object(b"OLE2Link", b"");
         assert_eq!(judged(&format!("{{\\rtf1{{\\object\\objautlink\\objupdate{{\\objdata {link}}}}}}}")).unwrap(), "Heur.RTF.UpdatingLink");
-        let hidden: String = object(b"Unknown", &[0; 90]).chars().map(|c| format!("\\q{c}")).collect();
+        let hidden = object(b"Unknown", &[0; 90]).chars().map(|c| format!("\\q{c}")).collect::<Vec<_>>().concat();
         assert_eq!(judged(&format!("{{\\rtf1{{\\objdata {}{hidden}}}}}", object(b"Unknown", &[0; 90]))).unwrap(), "Heur.RTF.HiddenObject");
     }
 

@@ -121,7 +121,7 @@ mod tests {
     use crate::engine::tests_support::judged;
 
     fn pdf(objects: &[&str]) -> Vec<u8> {
-        let body: String = objects.iter().enumerate().map(|(n, o)| format!("{} 0 obj\n{o}\nendobj\n", n + 1)).collect();
+        let body = objects.iter().enumerate().map(|(n, o)| format!("{} 0 obj\n{o}\nendobj\n", n + 1)).collect::<Vec<_>>().concat();
         format!("%PDF-1.7\n%\u{e2}\u{e3}\n{body}trailer<</Root 1 0 R>>\n%%EOF\n").into_bytes()
     }
 

@@ -243,16 +243,13 @@ fn name(body: &[u8]) -> (String, bool, usize) {
             let pair = std::str::from_utf8(pair).ok()?;
             u8::from_str_radix(pair, 16).ok()
         });
-        match escaped {
-            Some(value) => {
-                hidden |= value.is_ascii_alphanumeric();
-                out.push(char::from(value));
-                at += 3;
-            }
-            None => {
-                out.push(char::from(byte));
-                at += 1;
-            }
+        if let Some(value) = escaped {
+            hidden |= value.is_ascii_alphanumeric();
+            out.push(char::from(value));
+            at += 3;
+        } else {
+            out.push(char::from(byte));
+            at += 1;
         }
     }
     (out, hidden, length)

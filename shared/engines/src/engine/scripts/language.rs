@@ -35,7 +35,7 @@ impl Language {
             "hta" | "wsf" | "wsc" | "sct" => Some(Self::Hta),
             _ => None,
         };
-        by_name.or_else(|| match subject.file_type.mime.as_str() {
+        by_name.or(match subject.file_type.mime.as_str() {
             "text/x-shellscript" => Some(Self::Shell),
             "text/x-python" => Some(Self::Python),
             "text/x-powershell" => Some(Self::PowerShell),
