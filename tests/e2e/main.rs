@@ -19,3 +19,4 @@ mod reuse;
 mod sync;
 mod target;
 mod ways_in;
+mod yara;

@@ -30,6 +30,7 @@ pub struct Target {
     pub local: bool,
     pub table: String,
     pub inbox: String,
+    pub definitions: String,
     pub scan_queue: String,
     pub dead_letters: String,
     pub aws: (String, String, String),
@@ -109,6 +110,7 @@ async fn deployed(url: String) -> Target {
         local: false,
         table: named("TABLE"),
         inbox: named("INBOX_BUCKET"),
+        definitions: named("DEFINITIONS_BUCKET"),
         scan_queue: named("SCAN_QUEUE_URL"),
         dead_letters: named("SCAN_DEAD_LETTER_QUEUE_URL"),
         aws: (named("AWS_ENDPOINT"), "test".into(), "test".into()),
@@ -116,7 +118,7 @@ async fn deployed(url: String) -> Target {
     let clients = target.clients();
     Settings::new(clients.dynamodb().clone(), &target.table).put(rules::SETTING, &rules(&target.inbox)).await.unwrap();
     for (key, content) in definitions() {
-        clients.s3().put_object().bucket(named("DEFINITIONS_BUCKET")).key(key).body(content.into_bytes().into()).send().await.unwrap();
+        clients.s3().put_object().bucket(&target.definitions).key(key).body(content.into_bytes().into()).send().await.unwrap();
     }
     target
 }
@@ -140,7 +142,8 @@ async fn local() -> Target {
         admin: AdminOptions { name: None, password: Some(PASSWORD.into()), apikey: Some(apikey.clone()) },
         rules: Some(serde_json::from_value(rules("portcullis-inbox-bucket")).unwrap()),
         definitions: Some(folder),
-        overrides: BTreeMap::new(),
+        // Receivers and servers of the suite are on this machine.
+        overrides: BTreeMap::from([("PORTCULLIS_OUTBOUND_ALLOW".to_owned(), "127.0.0.0/8".to_owned())]),
         executable: env!("CARGO_BIN_EXE_portcullis").into(),
         test_hooks: false,
     })
@@ -155,6 +158,7 @@ async fn local() -> Target {
         local: true,
         table: topology.table("DataTable").unwrap().name.clone(),
         inbox: bucket("InboxBucket"),
+        definitions: bucket("DefinitionsBucket"),
         scan_queue: queue("ScanQueue"),
         dead_letters: queue("ScanDeadLetterQueue"),
         aws: (access.endpoint.clone(), access.access_key.clone(), access.secret_key.clone()),

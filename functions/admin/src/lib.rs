@@ -1,12 +1,13 @@
-//! Health, version, engines, nodes; later configuration, YARA and licence (contract §1.6–1.10).
+//! Health, version, engines, nodes, YARA; later the rest of the configuration and the licence (contract §1.6–1.10).
 
 mod scan;
 mod stats;
+mod yara;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post, put};
 use portcullis_core::auth::{Authenticator, FirstAdmin};
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
@@ -19,6 +20,7 @@ pub(crate) struct Admin {
     auth: Authenticator,
     settings: Arc<Settings>,
     scan_queue: Queue,
+    definitions_bucket: Arc<str>,
 }
 
 /// The function's router, from its environment.
@@ -29,6 +31,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let mut reader = env.reader("admin");
     let table = reader.text("PORTCULLIS_TABLE");
     let queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
+    let definitions_bucket = reader.text("PORTCULLIS_DEFINITIONS_BUCKET");
     let first_admin = FirstAdmin::read(&mut reader);
     reader.finish(())?;
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
@@ -36,6 +39,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
         settings,
         scan_queue: Queue::new(clients.sqs().clone(), queue),
+        definitions_bucket: definitions_bucket.into(),
     };
     let handlers = Router::new()
         .route("/admin/config/scan", get(scan::read).put(scan::write))
@@ -43,6 +47,10 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/readyz", get(stats::ready))
         .route("/stat/engines", get(stats::engines))
         .route("/stat/nodes", get(stats::nodes))
+        .route("/admin/config/yara/sources", get(yara::sources).put(yara::put_sources))
+        .route("/yara/package", get(yara::package))
+        .route("/yara/generate", put(yara::generate).post(yara::generate))
+        .route("/yara/rollback", post(yara::rollback))
         .with_state(admin);
     Ok(http::service(Function::Admin, handlers))
 }

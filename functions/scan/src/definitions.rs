@@ -1,14 +1,19 @@
-//! The operator's definitions: `yara/` and `hashes/` of the definitions bucket, mirrored into a folder.
+//! What workers load: `yara/` and `hashes/` of the definitions bucket, read directly, and the YARA package in
+//! force ([`InForce`]), mirrored into a folder.
 //!
-//! Looked at once a minute while messages come. What always holds: nothing is scanned before the first
-//! look succeeded (a block list that could not be read must not mean "clean"), and workers load from a
-//! folder that is complete: a new state is a new folder, switched by one rename.
+//! The two do not replace each other. `yara/` is for a few rules of one's own: what is put there works half a
+//! minute later, unchecked but for its syntax. A package is made of the configured sources, checked, and can be
+//! taken back ([`crate::tasks`]). Looked at while messages come, the package every few seconds. What always
+//! holds: nothing is scanned before the first look succeeded (a block list that could not be read must not mean
+//! "clean"), and workers load from a folder that is complete: a new state is a new folder, switched by one
+//! rename, and switched back when they can not load it.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use portcullis_core::batch::Failed;
 use portcullis_core::domain::submission::ObjectRef;
+use portcullis_core::domain::yara::{InForce, Package};
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::Objects;
 use portcullis_core::store::settings::Settings;
@@ -16,7 +21,7 @@ use portcullis_core::wire::engines::{PUBLISHED, VERSION};
 use portcullis_engines::WorkerPool;
 use tokio::sync::Mutex;
 
-/// Time between looks.
+/// Time between looks at what is read directly.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Largest definitions, in bytes, all together.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
@@ -36,8 +41,26 @@ pub(crate) struct DefinitionsSync {
 #[derive(Debug, Default)]
 struct State {
     looked: Option<Instant>,
-    /// Keys and ETags of what is mirrored; `None` before the first success.
-    seen: Option<Vec<(String, String)>>,
+    /// Whether the last look led to nothing: then the next one waits its time.
+    failed: bool,
+    /// What is mirrored; `None` before the first success.
+    seen: Option<Seen>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// Keys and ETags.
+    names: Vec<(String, String)>,
+    /// Version of the package.
+    package: Option<String>,
+}
+
+fn retry(error: &(dyn std::error::Error + 'static)) -> Failed {
+    Failed::Retry(portcullis_core::error::chain(error))
+}
+
+fn disk(error: &std::io::Error) -> Failed {
+    Failed::Retry(format!("definitions can not be written: {error}"))
 }
 
 impl DefinitionsSync {
@@ -50,13 +73,28 @@ impl DefinitionsSync {
         &self.current
     }
 
+    /// The definitions bucket.
+    pub(crate) fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
     /// Looks for changes if it is time, and lets the workers know.
     pub(crate) async fn refresh(&self, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
         let mut state = self.state.lock().await;
-        if state.looked.is_some_and(|at| at.elapsed() < INTERVAL) {
-            return Ok(());
-        }
-        match self.update(&mut state.seen, pool, settings).await {
+        let recent = state.looked.is_some_and(|at| at.elapsed() < INTERVAL);
+        let result = match settings.get::<InForce>(InForce::SETTING).await {
+            Ok(in_force) => {
+                let package = in_force.unwrap_or_default().active.map(|package| package.version);
+                if recent && (state.failed || state.seen.as_ref().is_some_and(|seen| seen.package == package)) {
+                    return Ok(());
+                }
+                self.update(&mut state.seen, package, pool, settings).await
+            }
+            Err(_) if recent => return Ok(()),
+            Err(error) => Err(retry(&error)),
+        };
+        state.failed = result.is_err();
+        match result {
             Ok(()) => {}
             Err(failure) if state.seen.is_some() => tracing::error!(%failure, "definitions can not be renewed; the previous ones stay"),
             Err(failure) => return Err(failure),
@@ -65,23 +103,49 @@ impl DefinitionsSync {
         Ok(())
     }
 
+    /// Looks now, and says when what is there can not be used.
+    pub(crate) async fn refresh_now(&self, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
+        let mut state = self.state.lock().await;
+        let (in_force, _) = settings.versioned::<InForce>(InForce::SETTING).await.map_err(|error| retry(&error))?;
+        let package = in_force.unwrap_or_default().active.map(|package| package.version);
+        let result = self.update(&mut state.seen, package, pool, settings).await;
+        (state.looked, state.failed) = (Some(Instant::now()), result.is_err());
+        result
+    }
+
     /// Brings the workers up to what the bucket holds.
-    async fn update(&self, seen: &mut Option<Vec<(String, String)>>, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
-        let listed = self.list().await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))?;
-        let names: Vec<(String, String)> = listed.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
-        if seen.as_ref() == Some(&names) {
+    async fn update(&self, seen: &mut Option<Seen>, package: Option<String>, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
+        let listed = self.list().await.map_err(|error| retry(&error))?;
+        let names = listed.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
+        let now = Seen { names, package };
+        if seen.as_ref() == Some(&now) {
             return Ok(());
         }
-        self.mirror(&listed).await?;
-        let status = pool.reload().await.map_err(|death| Failed::Retry(format!("a worker could not load the definitions: {death}")))?;
+        let folder = self.mirror(&listed, now.package.as_deref()).await?;
+        let previous = tokio::fs::read_link(&self.current).await.ok();
+        self.switch(&folder).await?;
+        let status = match pool.reload().await {
+            Ok(status) => status,
+            Err(death) => {
+                if let Some(previous) = &previous {
+                    self.switch(previous).await?;
+                    pool.reload().await.map_err(|death| Failed::Retry(format!("a worker could not go back to the previous definitions: {death}")))?;
+                    let _ = tokio::fs::remove_dir_all(folder).await;
+                }
+                return Err(Failed::Retry(format!("a worker could not load the definitions: {death}")));
+            }
+        };
+        if let Some(previous) = previous.filter(|previous| previous.starts_with(&self.base)) {
+            let _ = tokio::fs::remove_dir_all(previous).await;
+        }
         for engine in status.iter().filter(|engine| !engine.issues.is_empty()) {
             tracing::warn!(engine = engine.name, issues = ?engine.issues, "definitions have issues");
         }
         let version = pool.version().await.map_err(|death| Failed::Retry(format!("a worker could not load the definitions: {death}")))?;
-        settings.put(PUBLISHED, &status).await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))?;
-        settings.put(VERSION, &version).await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))?;
-        tracing::info!(files = names.len(), "definitions loaded");
-        *seen = Some(names);
+        settings.put(PUBLISHED, &status).await.map_err(|error| retry(&error))?;
+        settings.put(VERSION, &version).await.map_err(|error| retry(&error))?;
+        tracing::info!(files = now.names.len(), package = now.package, "definitions loaded");
+        *seen = Some(now);
         Ok(())
     }
 
@@ -96,37 +160,56 @@ impl DefinitionsSync {
     }
 
     async fn document(&self, key: &str) -> Result<bytes::Bytes, Failed> {
-        self.objects.document(&self.bucket, key).await.map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)))
+        self.objects.document(&self.bucket, key).await.map_err(|error| retry(&error))
     }
 
-    /// Writes a complete new folder and switches to it.
-    async fn mirror(&self, listed: &[ObjectRef]) -> Result<(), Failed> {
-        let retry = |error: std::io::Error| Failed::Retry(format!("definitions can not be written: {error}"));
+    /// Writes a complete new folder.
+    async fn mirror(&self, listed: &[ObjectRef], package: Option<&str>) -> Result<PathBuf, Failed> {
         if listed.iter().map(|object| object.size).sum::<u64>() > MAX_BYTES {
             return Err(Failed::Retry(format!("definitions are larger than {MAX_BYTES} bytes")));
         }
-        tokio::fs::create_dir_all(&self.base).await.map_err(retry)?;
-        let folder = tempfile::Builder::new().prefix("set-").tempdir_in(&self.base).map_err(retry)?.keep();
+        tokio::fs::create_dir_all(&self.base).await.map_err(|e| disk(&e))?;
+        let folder = tempfile::Builder::new().prefix("set-").tempdir_in(&self.base).map_err(|e| disk(&e))?;
         for object in listed {
-            let Some(relative) = safe_path(&object.key) else {
-                return Err(Failed::Retry(format!("definition `{}` has no usable name", object.key)));
-            };
-            let path = folder.join(relative);
-            if let Some(parent) = path.parent() {
-                tokio::fs::create_dir_all(parent).await.map_err(retry)?;
-            }
-            tokio::fs::write(&path, self.document(&object.key).await?).await.map_err(retry)?;
+            write(folder.path(), &object.key, &self.document(&object.key).await?).await?;
         }
-        let previous = tokio::fs::read_link(&self.current).await.ok();
+        if let Some(version) = package {
+            let body = self.document(&Package::key(version)).await?;
+            let package: Package = serde_json::from_slice(&body).map_err(|e| Failed::Retry(format!("package `{version}` can not be read: {e}")))?;
+            if package.version != version || !package.is_sound() {
+                return Err(Failed::Retry(format!("package `{version}` was changed after it was made")));
+            }
+            write_package(folder.path(), &package).await?;
+        }
+        Ok(folder.keep())
+    }
+
+    /// Makes `folder` the one that workers load from.
+    async fn switch(&self, folder: &Path) -> Result<(), Failed> {
         let link = self.base.join("next");
         let _ = tokio::fs::remove_file(&link).await;
-        tokio::fs::symlink(&folder, &link).await.map_err(retry)?;
-        tokio::fs::rename(&link, &self.current).await.map_err(retry)?;
-        if let Some(previous) = previous.filter(|previous| previous.starts_with(&self.base)) {
-            let _ = tokio::fs::remove_dir_all(previous).await;
-        }
-        Ok(())
+        tokio::fs::symlink(folder, &link).await.map_err(|e| disk(&e))?;
+        tokio::fs::rename(&link, &self.current).await.map_err(|e| disk(&e))
     }
+}
+
+/// Writes the files of a package into a folder of definitions.
+pub(crate) async fn write_package(folder: &Path, package: &Package) -> Result<(), Failed> {
+    for file in &package.files {
+        write(folder, &format!("package/{}", file.path), file.text.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn write(folder: &Path, name: &str, content: &[u8]) -> Result<(), Failed> {
+    let Some(relative) = safe_path(name) else {
+        return Err(Failed::Retry(format!("definition `{name}` has no usable name")));
+    };
+    let path = folder.join(relative);
+    if let Some(parent) = path.parent() {
+        tokio::fs::create_dir_all(parent).await.map_err(|e| disk(&e))?;
+    }
+    tokio::fs::write(&path, content).await.map_err(|e| disk(&e))
 }
 
 /// A key as a relative path that stays inside the folder.

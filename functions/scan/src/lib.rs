@@ -23,6 +23,7 @@ use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::store::{children::Children, hashes::Hashes, objects::Objects, queue::Queue, scans::Scans, settings::Settings};
 use portcullis_engines::{WorkerConfig, WorkerPool};
+use portcullis_outbound::Policy;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -42,10 +43,16 @@ pub struct Scan {
     scan_queue: Queue,
     announcer: Announcer,
     pool: WorkerPool,
+    /// How workers are started: those that check new rules are alike.
+    worker: WorkerConfig,
     definitions: DefinitionsSync,
     /// One per worker. A scan's time begins when it has one; its claim is renewed while it waits.
     slots: Semaphore,
     upload_bucket: String,
+    /// Where outgoing requests may go.
+    outbound: Policy,
+    /// Folder for files while they are worked on.
+    scratch: PathBuf,
     deadline_ms: i64,
     retention_ms: i64,
 }
@@ -76,12 +83,13 @@ impl Scan {
         let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
         let workers = reader.number("PORTCULLIS_WORKERS", 1..=64);
         let memory_mb = reader.number("PORTCULLIS_WORKER_MEMORY_MB", 256..=16_384);
+        let outbound = Policy::read(&mut reader);
         let scratch = PathBuf::from(reader.text("PORTCULLIS_SCRATCH_DIR"));
         reader.finish(())?;
         let workers = usize::try_from(workers).unwrap_or(1);
         let (dynamodb, objects) = (clients.dynamodb(), Objects::new(clients.s3().clone()));
         let definitions = DefinitionsSync::new(objects.clone(), definitions_bucket, scratch.join("definitions"));
-        let pool = WorkerPool::new(WorkerConfig {
+        let worker = WorkerConfig {
             executable: host.executable,
             workers,
             definitions_dir: Some(definitions.folder().to_owned()),
@@ -89,7 +97,7 @@ impl Scan {
             scratch_dir: scratch.join("scratch"),
             memory_limit_bytes: memory_mb * 1024 * 1024,
             test_hooks: host.test_hooks,
-        });
+        };
         Ok(Self {
             scans: Scans::new(dynamodb.clone(), &table),
             hashes: Hashes::new(dynamodb.clone(), &table),
@@ -98,10 +106,13 @@ impl Scan {
             settings: Settings::new(dynamodb.clone(), &table),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
             announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue)),
-            pool,
+            pool: WorkerPool::new(worker.clone()),
+            worker,
             definitions,
             slots: Semaphore::new(workers),
             upload_bucket,
+            outbound,
+            scratch,
             deadline_ms: i64::try_from(deadline_seconds * 1000).unwrap_or(i64::MAX),
             retention_ms: i64::try_from(retention_hours * 3_600_000).unwrap_or(i64::MAX),
         })

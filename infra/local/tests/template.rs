@@ -273,6 +273,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "s3: DeleteObject on UploadBucketArn/parts/*",
             "s3: GetObject PutObject on ReportBucketArn/*",
             "s3: GetObject on DefinitionsBucketArn/*",
+            "s3: PutObject on DefinitionsBucketArn/packages/*",
             "s3: ListBucket on DefinitionsBucketArn",
             "sqs: ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage on ScanQueueArn",
             "sqs: SendMessage on NotifyQueueArn",
@@ -286,7 +287,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "secretsmanager: GetSecretValue on SigningSecretArn",
         ],
     ),
-    ("Admin", &["dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn", "sqs: GetQueueAttributes on ScanQueueArn"]),
+    ("Admin", &["dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn", "sqs: GetQueueAttributes SendMessage on ScanQueueArn"]),
     (
         "Notify",
         &[

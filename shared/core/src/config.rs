@@ -41,9 +41,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "PORTCULLIS_DEFINITIONS_BUCKET",
-        doc: "Bucket with operator definitions under `yara/` and `hashes/`.",
+        doc: "Bucket with operator definitions under `yara/` and `hashes/`, and YARA packages under `packages/`.",
         default: None,
-        functions: &["scan"],
+        functions: &["scan", "admin"],
     },
     Key { name: "PORTCULLIS_SCAN_QUEUE_URL", doc: "URL of the scan queue.", default: None, functions: &["upload", "scan", "admin", "sweep"] },
     Key {

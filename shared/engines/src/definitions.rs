@@ -1,6 +1,6 @@
 //! Rules and lists, loaded once per process and shared by all threads.
 //!
-//! Layout of a definitions directory: `yara/**/*.yar|.yara`, `hashes/{allow,block,skip}*.txt|csv`.
+//! Layout of a definitions directory: `yara/**/*.yar|.yara`, `package/**` alike, `hashes/{allow,block,skip}*.txt|csv`.
 //! What always holds: loading never fails. The bundled rules are always active, and whatever could not
 //! be loaded is told by [`Definitions::status`].
 

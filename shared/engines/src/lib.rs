@@ -12,6 +12,7 @@
 //! | `archive` | extractors and the limits they are counted against |
 //! | `pipeline` | one job: digests, type, engines, children, verdict |
 //! | [`reuse`] | whether, and for which names, a verdict holds for the same content again |
+//! | [`vetting`] | whether a rule file is fit to be used |
 //! | [`worker`] | the child process, its frames, and the pool |
 //!
 //! A binary that wants a pool calls [`worker::is_worker_invocation`] first thing in `main` and
@@ -29,6 +30,7 @@ mod job;
 mod names;
 mod pipeline;
 pub mod reuse;
+pub mod vetting;
 pub mod worker;
 
 pub use definitions::Definitions;

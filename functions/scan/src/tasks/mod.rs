@@ -16,7 +16,7 @@ impl Scan {
             Task::Download { data_id } => self.download(&data_id, ends_at).await,
             Task::Assemble { data_id } => self.assemble(&data_id, ends_at).await,
             Task::Rescan { data_id } => self.rescan(&data_id, ends_at).await,
-            Task::GenerateRules {} => self.generate_rules(ends_at).await,
+            Task::GenerateRules { run } => self.generate_rules(&run, ends_at).await,
         }
     }
 }

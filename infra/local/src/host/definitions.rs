@@ -1,5 +1,6 @@
 //! A folder with rules and lists, mirrored into the definitions bucket: edit a file, and a minute later
-//! workers use it, just as an upload to the bucket does when deployed.
+//! workers use it, just as an upload to the bucket does when deployed. Rules in the folder `sources` are used
+//! once a package was generated of them. Nothing else of the bucket is touched.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,10 @@ use super::HostError;
 
 /// Time between looks at the folder.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// What is mirrored.
+/// What is mirrored, and holds nothing else.
 const FOLDERS: [&str; 2] = ["yara", "hashes"];
+/// Mirrored as well where it exists; else what is uploaded there stays.
+const SOURCES: &str = "sources";
 
 /// The mirror.
 pub(super) struct Mirror {
@@ -33,10 +36,12 @@ impl Mirror {
         let failed = |problem: String| HostError::Resource { name: self.bucket.clone(), problem };
         let files = read(&self.folder).map_err(|source| HostError::Folder { path: self.folder.clone(), source })?;
         let mut stale = Vec::new();
-        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| failed(chain(&e)))?;
-            stale.extend(page.contents.unwrap_or_default().into_iter().filter_map(|o| o.key).filter(|key| !files.contains_key(key)));
+        for name in mirrored(&self.folder) {
+            let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{name}/")).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|e| failed(chain(&e)))?;
+                stale.extend(page.contents.unwrap_or_default().into_iter().filter_map(|o| o.key).filter(|key| !files.contains_key(key)));
+            }
         }
         for key in stale {
             self.client.delete_object().bucket(&self.bucket).key(key).send().await.map_err(|e| failed(chain(&e)))?;
@@ -69,10 +74,15 @@ impl Mirror {
     }
 }
 
-/// All files below `yara` and `hashes`, by their key.
+/// The folders that are mirrored.
+fn mirrored(folder: &Path) -> impl Iterator<Item = &'static str> {
+    FOLDERS.into_iter().chain(folder.join(SOURCES).is_dir().then_some(SOURCES))
+}
+
+/// All files below them, by their key.
 fn read(folder: &Path) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
-    let mut open: Vec<PathBuf> = FOLDERS.iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect();
+    let mut open: Vec<PathBuf> = mirrored(folder).map(|name| folder.join(name)).filter(|path| path.is_dir()).collect();
     if open.is_empty() && !folder.is_dir() {
         return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the folder does not exist"));
     }

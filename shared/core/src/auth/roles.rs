@@ -16,7 +16,15 @@ pub enum Right {
     ScanLogRead,
     /// `scanlog` write: cancelling what others submitted.
     ScanLogWrite,
-    /// `scan` read: settings of scanning.
+    /// `engines` read: YARA sources and packages.
+    EnginesRead,
+    /// `engines` write.
+    EnginesWrite,
+    /// `rule` read: the rules as they are configured.
+    RuleRead,
+    /// `rule` write.
+    RuleWrite,
+    /// `scan` read: settings of scanning, rescans.
     ScanRead,
     /// `scan` write.
     ScanWrite,
@@ -40,21 +48,48 @@ pub const ROLES: &[Role] = &[
         id: ADMIN,
         name: "admin",
         display_name: "Administrators",
-        rights: &[Right::AgentsRead, Right::UsersRead, Right::UsersWrite, Right::ScanLogRead, Right::ScanLogWrite, Right::ScanRead, Right::ScanWrite],
+        rights: &[
+            Right::AgentsRead,
+            Right::UsersRead,
+            Right::UsersWrite,
+            Right::ScanLogRead,
+            Right::ScanLogWrite,
+            Right::EnginesRead,
+            Right::EnginesWrite,
+            Right::RuleRead,
+            Right::RuleWrite,
+            Right::ScanRead,
+            Right::ScanWrite,
+        ],
     },
     Role {
         id: "2",
         name: "security_admin",
         display_name: "Security administrators",
-        rights: &[Right::AgentsRead, Right::ScanLogRead, Right::ScanLogWrite, Right::ScanRead, Right::ScanWrite],
+        rights: &[
+            Right::AgentsRead,
+            Right::ScanLogRead,
+            Right::ScanLogWrite,
+            Right::EnginesRead,
+            Right::EnginesWrite,
+            Right::RuleRead,
+            Right::RuleWrite,
+            Right::ScanRead,
+            Right::ScanWrite,
+        ],
     },
     Role {
         id: "3",
         name: "security_auditor",
         display_name: "Security auditor",
-        rights: &[Right::AgentsRead, Right::UsersRead, Right::ScanLogRead, Right::ScanRead],
+        rights: &[Right::AgentsRead, Right::UsersRead, Right::ScanLogRead, Right::EnginesRead, Right::RuleRead, Right::ScanRead],
     },
-    Role { id: "4", name: "help_desk", display_name: "Help desk", rights: &[Right::AgentsRead, Right::ScanLogRead, Right::ScanRead] },
+    Role {
+        id: "4",
+        name: "help_desk",
+        display_name: "Help desk",
+        rights: &[Right::AgentsRead, Right::ScanLogRead, Right::EnginesRead, Right::RuleRead, Right::ScanRead],
+    },
 ];
 
 /// A role by id or name.

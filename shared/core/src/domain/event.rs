@@ -35,7 +35,10 @@ pub enum Task {
         data_id: DataId,
     },
     /// Make a new YARA package from the configured sources.
-    GenerateRules {},
+    GenerateRules {
+        /// The run, as the generation's document names it.
+        run: String,
+    },
 }
 
 /// The message around a [`Task`].

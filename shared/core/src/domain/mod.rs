@@ -9,3 +9,4 @@ pub mod report;
 pub mod rule;
 pub mod submission;
 pub mod verdict;
+pub mod yara;

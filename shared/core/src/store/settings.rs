@@ -1,6 +1,7 @@
 //! Configuration that can change without a deploy: one JSON document per name under `CONFIG`.
 //!
-//! Reads are cached for [`CACHE`]; a document that can not be parsed is an error, never a default.
+//! Reads are cached for [`CACHE`]; a document that can not be parsed is an error, never a default. Every
+//! write makes a new revision (1, 2, …; 0 = never written), so that whoever read one can be told that it is stale.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::StoreError;
-use super::attributes::{json, key, text};
+use super::attributes::{Item, json, key, n, number, text};
 
 /// How long a read document is believed.
 pub const CACHE: Duration = Duration::from_secs(5);
@@ -35,24 +36,61 @@ impl Settings {
         body.map(|body| serde_json::from_str(&body)).transpose().map_err(|e| StoreError::corrupt("read a setting", e))
     }
 
+    /// Reads a document and its revision, past the cache: what a change is based on.
+    pub async fn versioned<T: DeserializeOwned>(&self, name: &'static str) -> Result<(Option<T>, u64), StoreError> {
+        let Some(item) = self.item(name, true).await? else { return Ok((None, 0)) };
+        let revision = number(&item, "rev").and_then(|revision| u64::try_from(revision).ok()).unwrap_or_default();
+        let body = text(&item, "body").map(|body| serde_json::from_str(&body)).transpose();
+        Ok((body.map_err(|e| StoreError::corrupt("read a setting", e))?, revision))
+    }
+
     async fn read(&self, name: &'static str) -> Result<Option<String>, StoreError> {
-        let request = self.client.get_item().table_name(&self.table).set_key(Some(key("CONFIG", name)));
-        let output = request.send().await.map_err(|e| StoreError::from_sdk("read a setting", e))?;
-        let body = output.item.and_then(|item| text(&item, "body"));
+        let body = self.item(name, false).await?.and_then(|item| text(&item, "body"));
         if let Ok(mut cache) = self.cache.lock() {
             cache.insert(name, (Instant::now(), body.clone()));
         }
         Ok(body)
     }
 
-    /// Writes a document.
+    async fn item(&self, name: &'static str, consistent: bool) -> Result<Option<Item>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key("CONFIG", name))).consistent_read(consistent);
+        Ok(request.send().await.map_err(|e| StoreError::from_sdk("read a setting", e))?.item)
+    }
+
+    /// Writes a document, whatever was there.
     pub async fn put<T: Serialize>(&self, name: &'static str, value: &T) -> Result<(), StoreError> {
-        let mut item = key("CONFIG", name);
-        item.insert("body".into(), json(value)?);
-        self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await.map_err(|e| StoreError::from_sdk("write a setting", e))?;
+        self.write(name, value, None).await
+    }
+
+    /// Writes a document if `revision` is still the one in force. Returns the new revision.
+    ///
+    /// # Errors
+    /// `Conflict` when it is not.
+    pub async fn replace<T: Serialize>(&self, name: &'static str, value: &T, revision: u64) -> Result<u64, StoreError> {
+        self.write(name, value, Some(revision)).await?;
+        Ok(revision + 1)
+    }
+
+    async fn write<T: Serialize>(&self, name: &'static str, value: &T, expected: Option<u64>) -> Result<(), StoreError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key("CONFIG", name)))
+            .update_expression("SET #body = :body ADD rev :one")
+            .expression_attribute_names("#body", "body")
+            .expression_attribute_values(":body", json(value)?)
+            .expression_attribute_values(":one", n(1));
+        let request = match expected {
+            None => request,
+            Some(0) => request.condition_expression("attribute_not_exists(rev)"),
+            Some(revision) => request.condition_expression("rev = :expected").expression_attribute_values(":expected", n(revision)),
+        };
+        let result = request.send().await.map_err(|e| StoreError::from_sdk("write a setting", e));
+        // Also when somebody else was first: what is cached is stale then.
         if let Ok(mut cache) = self.cache.lock() {
             cache.remove(name);
         }
-        Ok(())
+        result.map(drop)
     }
 }

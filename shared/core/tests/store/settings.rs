@@ -51,3 +51,18 @@ async fn a_table_that_is_not_there_is_missing() {
     let result = table.settings().get::<Value>("A").await;
     assert!(matches!(result, Err(StoreError::Missing { .. })), "{result:?}");
 }
+
+#[tokio::test]
+async fn a_change_based_on_a_stale_revision_is_refused() {
+    let table = Table::new().await;
+    let (one, other) = (table.settings(), table.settings());
+    assert_eq!(one.versioned::<u8>("A").await.unwrap(), (None, 0));
+    assert_eq!(one.replace("A", &1, 0).await.unwrap(), 1);
+    assert!(matches!(other.replace("A", &2, 0).await, Err(StoreError::Conflict { .. })), "somebody wrote it meanwhile");
+    assert_eq!(other.versioned::<u8>("A").await.unwrap(), (Some(1), 1));
+    assert_eq!(other.replace("A", &2, 1).await.unwrap(), 2);
+    one.put("A", &3).await.unwrap();
+    assert_eq!(one.versioned::<u8>("A").await.unwrap(), (Some(3), 3), "every write is a revision");
+    assert!(matches!(one.replace("A", &4, 2).await, Err(StoreError::Conflict { .. })));
+    assert_eq!(other.get::<u8>("A").await.unwrap(), Some(3));
+}

@@ -12,6 +12,7 @@ use portcullis_core::domain::report::YaraHit;
 use portcullis_core::domain::verdict::Code;
 use yara_x::{MetaValue, Rule, Rules, ScanError, Scanner};
 
+pub(crate) use super::yara_pack::configure;
 use super::yara_pack::{self, Pack};
 use super::{Engine, EngineOutcome, Session, Subject};
 

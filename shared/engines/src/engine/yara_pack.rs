@@ -1,7 +1,10 @@
 //! From rule sources to compiled rules, with a cache of compiled packs.
 //!
-//! The bundled rules are always there; every file of the operator is its own namespace, and one that
-//! does not compile is an issue, not a failure.
+//! The bundled rules are always there; every file below `yara/` (the operator's own) and `package/` (the
+//! package in force) is its own namespace, and one that does not compile is an issue, not a failure.
+//!
+//! Packages hold sources and are compiled here, where they are used: compiled code never comes from S3. That
+//! costs each new instance the compilation (the design had compiled and signed packs) and spares it the trust.
 //!
 //! **A compiled pack is executable code.** It is read back only from a directory that belongs to this
 //! user and that nobody else may write, from a file that belongs to this user with mode 0600, and only
@@ -30,6 +33,8 @@ const BUNDLED: &[(&str, &str)] = &[
 ];
 /// Date of the bundled rules.
 const BUNDLED_AT: &str = "2026-11-22T00:00:00.000Z";
+/// Folders of rule files, and what their namespaces begin with.
+const FOLDERS: [(&str, &str); 2] = [("yara", "operator"), ("package", "package")];
 /// Largest rule file read, in bytes.
 const MAX_SOURCE_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -52,8 +57,8 @@ pub(crate) fn load(dir: Option<&Path>, cache_dir: Option<&Path>) -> Pack {
     let mut newest = None;
     let mut sources: Vec<Source> =
         BUNDLED.iter().map(|(name, text)| Source { namespace: format!("portcullis.{name}"), text: (*text).into() }).collect();
-    if let Some(dir) = dir {
-        read_sources(dir, &mut sources, &mut issues, &mut newest);
+    for (dir, (folder, label)) in dir.into_iter().flat_map(|dir| FOLDERS.map(|folder| (dir, folder))) {
+        read_sources(&dir.join(folder), label, &mut sources, &mut issues, &mut newest);
     }
     let def_time = newest.map_or_else(|| BUNDLED_AT.into(), |at| clock::iso(at).max(BUNDLED_AT.into()));
     let cached = cache_dir.map(|dir| dir.join(format!("{}.pack", key(&sources))));
@@ -76,12 +81,11 @@ pub(crate) fn load(dir: Option<&Path>, cache_dir: Option<&Path>) -> Pack {
     Pack { count: rules.iter().len(), rules, def_time, issues }
 }
 
-fn read_sources(dir: &Path, sources: &mut Vec<Source>, issues: &mut Vec<String>, newest: &mut Option<SystemTime>) {
-    let root = dir.join("yara");
+fn read_sources(root: &Path, label: &str, sources: &mut Vec<Source>, issues: &mut Vec<String>, newest: &mut Option<SystemTime>) {
     let mut files = Vec::new();
-    super::super::definitions::files_below(&root, &["yar", "yara"], &mut files, issues);
+    super::super::definitions::files_below(root, &["yar", "yara"], &mut files, issues);
     for path in files {
-        let shown = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
+        let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         let read = File::open(&path).and_then(|file| {
             let modified = file.metadata()?.modified()?;
             let mut text = String::new();
@@ -92,17 +96,23 @@ fn read_sources(dir: &Path, sources: &mut Vec<Source>, issues: &mut Vec<String>,
             Ok((_, text)) if text.len() as u64 > MAX_SOURCE_BYTES => issues.push(format!("Rule file `{shown}` is too large.")),
             Ok((modified, text)) => {
                 *newest = (*newest).max(Some(modified));
-                sources.push(Source { namespace: format!("operator.{shown}"), text });
+                sources.push(Source { namespace: format!("{label}.{shown}"), text });
             }
             Err(error) => issues.push(format!("Rule file `{shown}` could not be read: {error}.")),
         }
     }
 }
 
+/// How rules are compiled, wherever they come from.
+pub(crate) fn configure(compiler: &mut Compiler<'_>) {
+    compiler.enable_includes(false).relaxed_re_syntax(true);
+}
+
 fn compile(sources: &[Source]) -> (Rules, Vec<String>) {
     let mut issues = Vec::new();
     let mut compiler = Compiler::new();
-    compiler.enable_includes(false).relaxed_re_syntax(true).max_warnings(0);
+    configure(&mut compiler);
+    compiler.max_warnings(0);
     for source in sources {
         compiler.new_namespace(&source.namespace);
         if let Err(error) = compiler.add_source(SourceCode::from(source.text.as_str()).with_origin(&source.namespace)) {

@@ -7,7 +7,7 @@ use rlimit::Resource;
 
 use super::{Request, Response, Setup, frames};
 use crate::definitions::Definitions;
-use crate::pipeline;
+use crate::{pipeline, vetting};
 
 /// Until standard input ends: the parent is gone then, and nobody waits for an answer.
 pub(super) fn run() -> ExitCode {
@@ -36,9 +36,12 @@ fn serve() -> io::Result<()> {
     let definitions = Definitions::load(setup.definitions_dir.as_deref(), Some(&setup.cache_dir));
     frames::write(&mut to, &Response::Ready(definitions.status(), definitions.version().to_owned()))?;
     while let Some(request) = frames::read::<Request>(&mut from)? {
-        let Request::Analyse(job) = request;
-        let report = pipeline::analyse(&definitions, &job);
-        frames::write(&mut to, &Response::Report(Box::new(report)))?;
+        let response = match request {
+            Request::Analyse(job) => Response::Report(Box::new(pipeline::analyse(&definitions, &job))),
+            Request::CheckRules(path) => Response::Checked(vetting::check(&path)),
+            Request::UnpackRules { archive, into } => Response::Unpacked(vetting::unpack(&archive, &into)),
+        };
+        frames::write(&mut to, &response)?;
     }
     Ok(())
 }

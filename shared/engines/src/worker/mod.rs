@@ -10,6 +10,7 @@
 mod child;
 mod frames;
 mod pool;
+mod rules;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::pool::{WorkerConfig, WorkerDeath, WorkerPool};
 use crate::job::Job;
+use crate::vetting::{CheckedRules, UnpackedRules};
 
 /// First argument of a worker.
 pub const ARGUMENT: &str = "--portcullis-worker";
@@ -46,6 +48,13 @@ struct Setup {
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {
     Analyse(Box<Job>),
+    /// Is this rule file fit to be used?
+    CheckRules(PathBuf),
+    /// Rule files out of an archive, into a folder.
+    UnpackRules {
+        archive: PathBuf,
+        into: PathBuf,
+    },
 }
 
 /// What a worker answers.
@@ -53,4 +62,6 @@ enum Request {
 enum Response {
     Ready(Vec<EngineStatus>, String),
     Report(Box<AnalysisReport>),
+    Checked(CheckedRules),
+    Unpacked(UnpackedRules),
 }

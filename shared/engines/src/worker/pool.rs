@@ -55,6 +55,10 @@ pub struct WorkerDeath {
 }
 
 impl WorkerDeath {
+    pub(super) fn out_of_turn() -> Self {
+        Self::on_job("it answered out of turn")
+    }
+
     fn before_job(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), on_job: false }
     }
@@ -115,13 +119,13 @@ impl WorkerPool {
         let mut worker = self.worker().await?;
         let request = Request::Analyse(Box::new(job));
         let result = timeout(limit, worker.ask(&request)).await;
-        let Request::Analyse(job) = request;
+        let Request::Analyse(job) = request else { return Err(WorkerDeath::before_job("the request changed under way")) };
         let report = match result {
             Ok(Ok(Response::Report(report))) => {
                 self.put_back(worker);
                 Ok(*report)
             }
-            Ok(Ok(Response::Ready(..))) => Err(WorkerDeath::on_job("it answered out of turn")),
+            Ok(Ok(_)) => Err(WorkerDeath::on_job("it answered out of turn")),
             Ok(Err(error)) => Err(WorkerDeath::on_job(worker.post_mortem(&error).await)),
             Err(_) => {
                 worker.kill().await;
@@ -133,6 +137,23 @@ impl WorkerPool {
             tracing::warn!(reason = %death.reason, "worker died");
         }
         report
+    }
+
+    /// Asks a worker for something that is no analysis; one that does not answer within `limit` is ended.
+    pub(super) async fn ask(&self, request: &Request, limit: Duration) -> Result<Response, WorkerDeath> {
+        let _permit = self.shared.permits.acquire().await.map_err(|_| WorkerDeath::before_job("the pool is closed"))?;
+        let mut worker = self.worker().await?;
+        match timeout(limit, worker.ask(request)).await {
+            Ok(Ok(response)) => {
+                self.put_back(worker);
+                Ok(response)
+            }
+            Ok(Err(error)) => Err(WorkerDeath::on_job(worker.post_mortem(&error).await)),
+            Err(_) => {
+                worker.kill().await;
+                Err(WorkerDeath::on_job(format!("it did not answer within {} s", limit.as_secs())))
+            }
+        }
     }
 
     /// What the engines of the current definitions say of themselves. Starts a worker if none was started yet.
@@ -217,7 +238,7 @@ impl WorkerPool {
                 drop(known);
                 Ok(worker)
             }
-            Ok(Ok(Response::Report(_))) => Err(WorkerDeath::before_job("it answered out of turn")),
+            Ok(Ok(_)) => Err(WorkerDeath::before_job("it answered out of turn")),
             Ok(Err(error)) => Err(WorkerDeath::before_job(worker.post_mortem(&error).await)),
             Err(_) => Err(WorkerDeath::before_job("it did not load its definitions in time")),
         }

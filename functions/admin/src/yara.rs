@@ -1,0 +1,114 @@
+//! YARA sources, generation and packages (contract Q1–Q3, §6.8, §9 U24; `/yara/rollback` is ours).
+//!
+//! What always holds: at most one generation runs, and which package is in force changes in one write.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use portcullis_core::auth::roles::Right;
+use portcullis_core::clock::{iso, now_ms};
+use portcullis_core::domain::event::{Task, TaskRequest};
+use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::yara::{Generation, InForce, PackageRef, Sources, Status};
+use portcullis_core::http::body;
+use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::store::StoreError;
+use serde_json::{Value, json};
+
+use crate::Admin;
+
+/// `GET /admin/config/yara/sources`.
+pub(crate) async fn sources(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Sources>, ApiError> {
+    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesRead)?;
+    let (sources, _) = admin.settings.versioned(Sources::SETTING).await?;
+    Ok(Json(sources.unwrap_or_else(|| Sources::default_of(&admin.definitions_bucket))))
+}
+
+/// `PUT /admin/config/yara/sources`: replaces both lists.
+pub(crate) async fn put_sources(State(admin): State<Admin>, headers: HeaderMap, uri: Uri, body: Body) -> Result<Json<Sources>, ApiError> {
+    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesWrite)?;
+    let sent: Value = body::json(body).await?;
+    // An array would do as a structure without fields, and so take all sources away.
+    if !sent.is_object() {
+        return Err(ApiError::with_text(ErrorCode::BadRequest, "The JSON body is no object."));
+    }
+    let sources: Sources =
+        serde_json::from_value(sent).map_err(|e| ApiError::with_text(ErrorCode::BadRequest, format!("The JSON body has the wrong shape: {e}.")))?;
+    sources.validate(&admin.definitions_bucket).map_err(|problem| ApiError::with_text(ErrorCode::BadRequest, problem))?;
+    admin.settings.put(Sources::SETTING, &sources).await?;
+    Ok(Json(sources))
+}
+
+/// `GET /yara/package`.
+pub(crate) async fn package(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
+    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesRead)?;
+    admin.shown().await
+}
+
+/// `PUT` and `POST /yara/generate`: starts a generation, unless one runs.
+pub(crate) async fn generate(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
+    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesWrite)?;
+    let (before, revision) = admin.generation().await?;
+    if before.status != Status::InProgress {
+        let run = DataId::random().to_string();
+        let started = Generation { run: run.clone(), status: Status::InProgress, started_at: now_ms(), ..Generation::default() };
+        match admin.settings.replace(Generation::SETTING, &started, revision).await {
+            Ok(revision) => {
+                let message = serde_json::to_string(&TaskRequest { task: Task::GenerateRules { run } });
+                let message = message.map_err(|e| ApiError::caused(ErrorCode::Internal, e))?;
+                if let Err(error) = admin.scan_queue.send(message).await {
+                    // Nobody will do it: it must not look as if somebody did.
+                    admin.settings.replace(Generation::SETTING, &before, revision).await?;
+                    return Err(error.into());
+                }
+            }
+            // Somebody else was faster: theirs runs.
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    admin.shown().await
+}
+
+/// `POST /yara/rollback` (ours): the package before is in force again, within a minute everywhere.
+pub(crate) async fn rollback(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
+    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesWrite)?;
+    let conflict = |text: &'static str| ApiError::with_text(ErrorCode::Conflict, text);
+    if admin.generation().await?.0.status == Status::InProgress {
+        return Err(conflict("A generation runs; wait for its end."));
+    }
+    let (in_force, revision) = admin.settings.versioned::<InForce>(InForce::SETTING).await?;
+    let before = in_force.unwrap_or_default().rolled_back().ok_or_else(|| conflict("There is no package to go back to."))?;
+    match admin.settings.replace(InForce::SETTING, &before, revision).await {
+        Ok(_) => admin.shown().await,
+        Err(StoreError::Conflict { .. }) => Err(conflict("Another package was put in force meanwhile.")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Admin {
+    async fn generation(&self) -> Result<(Generation, u64), StoreError> {
+        let (generation, revision) = self.settings.versioned::<Generation>(Generation::SETTING).await?;
+        Ok((generation.unwrap_or_default().at(now_ms()), revision))
+    }
+
+    /// The generation status of the contract; `package` and `previous` are ours.
+    async fn shown(&self) -> Result<Json<Value>, ApiError> {
+        let (generation, _) = self.generation().await?;
+        let in_force = self.settings.versioned::<InForce>(InForce::SETTING).await?.0.unwrap_or_default();
+        let start_time = if generation.status == Status::InProgress { iso(generation.started_at) } else { String::new() };
+        let mut shown = json!({ "status": generation.status, "start_time": start_time, "issues": generation.issues });
+        if let Some(package) = &in_force.active {
+            shown["package"] = reference(package);
+        }
+        if let Some(Some(previous)) = in_force.previous.first() {
+            shown["previous"] = reference(previous);
+        }
+        Ok(Json(shown))
+    }
+}
+
+fn reference(package: &PackageRef) -> Value {
+    json!({ "version": package.version, "created": iso(package.created_at), "files": package.files, "rules": package.rules })
+}
