@@ -11,9 +11,11 @@ mod support;
 
 mod auth;
 mod bad_input;
+mod batch;
 mod cancel;
 mod contract;
 mod definitions;
+mod form;
 mod multipart;
 mod reuse;
 mod sync;

@@ -7,13 +7,17 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::support::client::{send, verdict};
+use crate::support::client::{Client, send, verdict};
 use crate::support::files::{eicar, unique, zip};
 use crate::target::Target;
 
 /// Asks for a presigned upload.
 pub async fn presign(headers: &[(&str, &str)]) -> Value {
-    let client = Target::client();
+    presign_with(&Target::client(), headers).await
+}
+
+/// Asks for a presigned upload with a client of one's own.
+pub async fn presign_with(client: &Client, headers: &[(&str, &str)]) -> Value {
     let request = headers.iter().fold(client.request(Method::POST, "/file/presign"), |request, (name, value)| request.header(*name, *value));
     let answer = send(request.header("Content-Length", "0")).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");

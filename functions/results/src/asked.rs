@@ -23,11 +23,16 @@ pub(crate) struct Window {
 impl Window {
     /// From the query. A size over the largest page is cut to it; what is no number is an error.
     pub(crate) fn read(uri: &Uri) -> Result<Self, ApiError> {
+        Self::read_or(uri, MAX_PAGE)
+    }
+
+    /// As [`Window::read`], with another page where the query names none.
+    pub(crate) fn read_or(uri: &Uri, page: usize) -> Result<Self, ApiError> {
         let number = |name: &'static str, default: usize| match query(uri, name).filter(|text| !text.is_empty()) {
             None => Ok(default),
             Some(text) => text.parse().map_err(|_| ApiError::with_text(ErrorCode::BadRequest, format!("`{name}` is not a whole number from 0."))),
         };
-        Ok(Self { first: number("first", 0)?, size: number("size", MAX_PAGE)?.min(MAX_PAGE) })
+        Ok(Self { first: number("first", 0)?, size: number("size", page)?.min(MAX_PAGE) })
     }
 }
 

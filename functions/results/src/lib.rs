@@ -1,10 +1,11 @@
-//! Everything that reads results (contract F4–F6, F9, F12).
+//! Everything that reads results (contract F4–F6, F9, F12, B3, B7).
 //!
-//! What always holds: a poll is one read of the table (a second only for children and finished archives),
+//! What always holds: a poll is one read of the table (a second only for children, finished archives and the files of a batch),
 //! and an id that was issued answers 200.
 
 mod analysis;
 mod asked;
+mod batch;
 mod hash;
 mod listing;
 
@@ -16,7 +17,9 @@ use portcullis_core::auth::{Authenticator, FirstAdmin};
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
-use portcullis_core::store::{children::Children, hashes::Hashes, identity::Identity, objects::Objects, scans::Scans, settings::Settings};
+use portcullis_core::store::{
+    batches::Batches, children::Children, hashes::Hashes, identity::Identity, objects::Objects, scans::Scans, settings::Settings,
+};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -26,6 +29,7 @@ pub(crate) struct Results {
     scans: Scans,
     hashes: Hashes,
     children: Children,
+    batches: Batches,
 }
 
 /// The function's router, from its environment.
@@ -44,6 +48,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         settings,
         scans: Scans::new(clients.dynamodb().clone(), &table),
         hashes: Hashes::new(clients.dynamodb().clone(), &table),
+        batches: Batches::new(clients.dynamodb().clone(), &table),
         children: Children::new(Objects::new(clients.s3().clone()), reports),
     };
     let handlers = Router::new()
@@ -53,6 +58,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/file/{data_id}", get(analysis::by_id))
         .route("/process/{data_id}", get(analysis::by_id))
         .route("/archive/{data_id}", get(analysis::archive))
+        .route("/file/batch/{batch_id}", get(batch::status))
         .route("/hash/{hash}", get(hash::by_hash))
         .with_state(results);
     Ok(http::service(Function::Results, handlers))

@@ -21,7 +21,9 @@ use portcullis_core::aws::Clients;
 use portcullis_core::batch::{self, Failed};
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
-use portcullis_core::store::{children::Children, hashes::Hashes, objects::Objects, queue::Queue, scans::Scans, settings::Settings};
+use portcullis_core::store::{
+    batches::Batches, children::Children, hashes::Hashes, objects::Objects, queue::Queue, scans::Scans, settings::Settings,
+};
 use portcullis_engines::{WorkerConfig, WorkerPool};
 use portcullis_outbound::Policy;
 use std::time::Duration;
@@ -105,7 +107,7 @@ impl Scan {
             objects,
             settings: Settings::new(dynamodb.clone(), &table),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
-            announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue)),
+            announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), Batches::new(dynamodb.clone(), &table)),
             pool: WorkerPool::new(worker.clone()),
             worker,
             definitions,

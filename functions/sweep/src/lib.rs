@@ -20,6 +20,7 @@ use portcullis_core::domain::parts::WINDOW_MS;
 use portcullis_core::domain::submission::{Outcome, Record, Source};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::store::StoreError;
+use portcullis_core::store::batches::Batches;
 use portcullis_core::store::objects::Objects;
 use portcullis_core::store::queue::Queue;
 use portcullis_core::store::scans::{Due, Scans};
@@ -72,10 +73,10 @@ impl Sweep {
         let scan_queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
         let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
         reader.finish(Self {
-            scans: Scans::new(clients.dynamodb().clone(), table),
+            scans: Scans::new(clients.dynamodb().clone(), &table),
             objects: Objects::new(clients.s3().clone()),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
-            announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue)),
+            announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), Batches::new(clients.dynamodb().clone(), table)),
         })
     }
 

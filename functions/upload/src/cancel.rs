@@ -1,4 +1,5 @@
-//! `POST /file/{data_id}/cancel` (contract F8): the submission ends as `Canceled`, whatever its state.
+//! `POST /file/{data_id}/cancel` (contract F8): the submission ends as `Canceled`, whatever its state. A batch's id
+//! cancels the batch (contract §9 U25): ids live in one namespace.
 //!
 //! What always holds: once this answered, the file never gets another verdict. The worker that has it learns it
 //! from the next renewal of its claim.
@@ -11,9 +12,10 @@ use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::{Record, Source};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::scans::Cancelled;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::Upload;
+use crate::batch::answer;
 
 /// Cancels a file; a child's id cancels its submission.
 pub(crate) async fn cancel(
@@ -23,10 +25,20 @@ pub(crate) async fn cancel(
     uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
     let caller = upload.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
-    let Asked { asked, record } = upload.submission(path).await?;
-    caller.may_change(record.submission.owner.as_ref())?;
-    upload.cancel(&record).await?;
-    Ok(Json(Value::Object(Map::from_iter([(asked.to_string(), json!("cancelled"))]))))
+    let id = path.as_ref().ok().and_then(|Path(asked)| DataId::parse(asked));
+    match (upload.submission(path).await, id) {
+        (Ok(Asked { asked, record }), _) => {
+            caller.may_change(record.submission.owner.as_ref())?;
+            upload.cancel(&record).await?;
+            Ok(answer(&asked, "cancelled"))
+        }
+        (Err(error), Some(id)) if error.code() == ErrorCode::NotFound => {
+            let state = upload.batches.state(&id).await?.ok_or(error)?;
+            caller.may_change(state.batch.owner.as_ref())?;
+            upload.cancel_batch(&id).await
+        }
+        (Err(error), _) => Err(error),
+    }
 }
 
 /// A submission that a path names.

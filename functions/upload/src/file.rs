@@ -12,16 +12,20 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::{Source, Submission};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::StoreError;
 use serde_json::{Value, json};
 use sync_wrapper::SyncWrapper;
 
-use crate::Upload;
+use crate::{Upload, form};
 
 /// Accepts one file. Answers as soon as the object is stored; the scan starts by the object's event.
 pub(crate) async fn submit(State(upload): State<Upload>, request: Request) -> Result<Json<Value>, ApiError> {
+    if form::is_form(request.headers()) {
+        return Ok(upload.accept_form(request, false).await?.answer());
+    }
     let submission = upload.accept(request).await?;
     Ok(Json(json!({ "data_id": submission.id })))
 }
@@ -66,12 +70,20 @@ impl Upload {
     }
 
     /// Takes back the record of an upload that failed: the client learns it now, and nobody shall see it as lost later.
-    async fn give_up(&self, id: &portcullis_core::domain::id::DataId, error: StoreError) -> ApiError {
-        if let Err(withdrawal) = self.scans.withdraw(id).await {
+    pub(crate) async fn give_up(&self, id: &DataId, error: StoreError) -> ApiError {
+        if let Err(withdrawal) = self.withdraw(id).await {
             // Sweep ends it.
             tracing::warn!(data_id = %id, error = %withdrawal, "record of a failed upload stays");
         }
         ApiError::caused(ErrorCode::RequestFailed, error)
+    }
+
+    /// Removes the record, and gives back its place in a batch: that may have waited for this file only.
+    async fn withdraw(&self, id: &DataId) -> Result<(), StoreError> {
+        let Some((record, _)) = self.scans.get(id).await? else { return Ok(()) };
+        let Some(seat) = record.submission.wishes.batch else { return self.scans.withdraw(id).await };
+        self.batches.withdraw(&seat, id).await?;
+        self.announcer.settle(&seat.id, id.as_str()).await
     }
 }
 

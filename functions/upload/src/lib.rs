@@ -3,8 +3,10 @@
 //! What always holds: the record is written before the object, and the object landing in S3 is what
 //! starts the scan. There is no second write to lose.
 
+mod batch;
 mod cancel;
 mod file;
+mod form;
 mod headers;
 mod multipart;
 mod presign;
@@ -22,7 +24,7 @@ use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
 use portcullis_core::store::queue::{Gauge, Queue};
-use portcullis_core::store::{children::Children, identity::Identity, objects::Objects, scans::Scans, settings::Settings};
+use portcullis_core::store::{batches::Batches, children::Children, identity::Identity, objects::Objects, scans::Scans, settings::Settings};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -30,6 +32,7 @@ pub(crate) struct Upload {
     auth: Authenticator,
     settings: Arc<Settings>,
     scans: Scans,
+    batches: Batches,
     objects: Objects,
     children: Children,
     announcer: Announcer,
@@ -67,15 +70,17 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     reader.finish(())?;
     let scan_queue = Queue::new(clients.sqs().clone(), scan_queue);
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
+    let batches = Batches::new(clients.dynamodb().clone(), &table);
     let upload = Upload {
         auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
         settings,
         scans: Scans::new(clients.dynamodb().clone(), &table),
+        batches: batches.clone(),
         children: Children::new(Objects::new(clients.s3().clone()), reports),
         objects: Objects::new(clients.s3().clone()),
         queue: Arc::new(Gauge::new(scan_queue.clone())),
         scan_queue,
-        announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue)),
+        announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), batches),
         bucket: bucket.into(),
         signing: presign::Signing::new(clients.config()),
         presign_seconds,
@@ -91,6 +96,9 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/file/multipart/{data_id}", post(multipart::part).get(multipart::status).delete(multipart::abort))
         .route("/file/multipart/{data_id}/presign", post(multipart::presign_part))
         .route("/file/{data_id}/cancel", post(cancel::cancel))
+        .route("/file/batch", post(batch::create))
+        .route("/file/batch/{batch_id}/close", post(batch::close))
+        .route("/file/batch/{batch_id}/cancel", post(batch::cancel))
         .with_state(upload);
     Ok(http::service(Function::Upload, handlers))
 }

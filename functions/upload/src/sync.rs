@@ -11,7 +11,7 @@ use portcullis_core::http::body::header;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::wire::result::{self, AnalysisResult};
 
-use crate::Upload;
+use crate::{Upload, form};
 
 /// First wait between two looks at the record; it grows by half each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -28,7 +28,11 @@ pub(crate) async fn submit_and_wait(State(upload): State<Upload>, request: Reque
     if header(request.headers(), "callbackurl").is_some_and(|url| !url.is_empty()) {
         return Err(ErrorCode::CallbackWithSync.into());
     }
-    let id = upload.accept(request).await?.id;
+    let id = if form::is_form(request.headers()) {
+        upload.accept_form(request, true).await?.only.ok_or(ErrorCode::Internal)?
+    } else {
+        upload.accept(request).await?.id
+    };
     upload.result(&id, until).await?.map(Json).ok_or_else(|| still_scanning(&id))
 }
 

@@ -255,7 +255,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "Upload",
         &[
-            "dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn",
+            "dynamodb: BatchGetItem DeleteItem GetItem PutItem Query UpdateItem on DataTableArn",
             "s3: PutObject on UploadBucketArn/in/* UploadBucketArn/parts/*",
             "s3: ListBucket on UploadBucketArn",
             "s3: GetObject on ReportBucketArn/*",
@@ -266,7 +266,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "Scan",
         &[
-            "dynamodb: BatchWriteItem GetItem PutItem UpdateItem on DataTableArn",
+            "dynamodb: BatchWriteItem GetItem PutItem Query UpdateItem on DataTableArn",
             "s3: GetObject GetObjectTagging GetObjectVersion GetObjectVersionTagging PutObjectTagging PutObjectVersionTagging on InboxBucketArn/* UploadBucketArn/*",
             "s3: ListBucket on InboxBucketArn UploadBucketArn",
             "s3: AbortMultipartUpload PutObject on UploadBucketArn/in/*",
@@ -282,7 +282,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "Results",
         &[
-            "dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn",
+            "dynamodb: BatchGetItem GetItem PutItem Query UpdateItem on DataTableArn",
             "s3: GetObject on ReportBucketArn/*",
             "secretsmanager: GetSecretValue on SigningSecretArn",
         ],

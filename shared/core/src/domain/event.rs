@@ -71,6 +71,14 @@ pub struct VerdictEvent {
     pub scan_ms: i64,
 }
 
+/// Every file of a batch with a callback has ended, and the batch is closed: its result is to be posted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchEvent {
+    /// The batch.
+    pub batch_id: DataId,
+}
+
 impl VerdictEvent {
     /// Of a finished submission; `None` while it runs.
     pub fn of(record: &Record) -> Option<Self> {

@@ -1,5 +1,6 @@
 //! The words of the product: verdicts, reports, rules, submissions. Plain data and pure functions.
 
+pub mod batch;
 pub mod engine;
 pub mod event;
 pub mod id;

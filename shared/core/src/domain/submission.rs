@@ -42,6 +42,8 @@ pub struct BatchSeat {
     pub id: DataId,
     /// Position in the batch, from 0, in the order of submission.
     pub index: u32,
+    /// End of the batch's retention, ms since the epoch: its counts live as long as it does.
+    pub expires_at: i64,
 }
 
 /// What a client asked for beside the scan (headers of contract §4.1). All absent by default.

@@ -72,6 +72,14 @@ codes! {
     UploadComplete = 409, "The upload is already complete.";
     /// There is a verdict: nothing is left to cancel.
     ScanEnded = 400, "The scan has already ended.";
+    /// There is no such batch (contract §9 U20).
+    BatchNotFound = 404, "Batch not found";
+    /// The batch takes no more files, or has its callback already.
+    BatchClosed = 400, "Batch is closed.";
+    /// Files of the batch are still being scanned: the client comes again (contract §9 U19).
+    BatchUnfinished = 400, "Batch has unfinished files.";
+    /// The body says that it is a form, and is none.
+    BrokenForm = 400, "The multipart/form-data body is malformed.";
     /// A user of that name exists.
     Conflict = 409, "Already exists";
     /// Later work.

@@ -1,12 +1,12 @@
 //! Users, static API keys and sessions. Keys are stored only as SHA-256 digests, passwords only as argon2id.
 
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::StoreError;
 use super::attributes::{Item, is_expired, json, key, n, number, parsed, text};
-use super::{StoreError, is_transient};
+use super::transact::transact;
 use crate::clock::now_ms;
 
 /// The first administrator's id: clients rely on it (contract §5.1).
@@ -170,7 +170,7 @@ impl Identity {
             let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)").build();
             put.map(|put| TransactWriteItem::builder().put(put).build()).map_err(|e| StoreError::corrupt("create a user", e))
         });
-        self.transact("create a user", writes.collect::<Result<_, _>>()?).await
+        transact(&self.client, "create a user", writes.collect::<Result<_, _>>()?).await
     }
 
     /// Gives a user a new static key and takes the old one away, or does nothing: a key to be replaced must not stay good.
@@ -193,7 +193,7 @@ impl Identity {
             let delete = Delete::builder().table_name(&self.table).set_key(Some(apikey_key(old))).build().map_err(corrupt)?;
             writes.push(TransactWriteItem::builder().delete(delete).build());
         }
-        self.transact(WHAT, writes).await
+        transact(&self.client, WHAT, writes).await
     }
 
     /// Overwrites a user (not its name or key).
@@ -248,23 +248,6 @@ impl Identity {
             .await
             .map_err(|e| StoreError::from_sdk("read a user", e))?;
         Ok(output.item)
-    }
-
-    async fn transact(&self, what: &'static str, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
-        let result = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;
-        result.map(|_| ()).map_err(|error| match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                let codes = || canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-                if codes().any(|code| code == "ConditionalCheckFailed") {
-                    StoreError::Conflict { what }
-                } else if codes().any(is_transient) {
-                    StoreError::Retry { what, source: error.into() }
-                } else {
-                    StoreError::from_sdk(what, error)
-                }
-            }
-            _ => StoreError::from_sdk(what, error),
-        })
     }
 
     async fn put(&self, item: Item, what: &'static str) -> Result<(), StoreError> {

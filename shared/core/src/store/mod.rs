@@ -8,6 +8,8 @@
 //! | newest result by SHA-256 | `HASH#<sha256>` | `ANY`, or `RULE#<rule>` | GetItem |
 //! | verdict to take over, by SHA-256 | `HASH#<sha256>` | `CACHE#<digest of rule, definitions and judged name>` | GetItem by scan |
 //! | by MD5, SHA-1, SHA-512 | `HASH#<digest>` | `ALIAS` | GetItem → SHA-256 |
+//! | batch and its counts | `BATCH#<id>` | `META`, `META#…` | one Query ([`batches`]) |
+//! | files of a batch | `BATCH#<id>` | `FILE#<position>` | Query of one page |
 //! | open submissions by due time | GSI `pending`: `pending_shard` | `check_at` | Query by sweep |
 //! | user | `USER#<id>` | `USER` | GetItem |
 //! | user by name | `USERNAME#<directory>/<name>` | `USER` | GetItem |
@@ -19,6 +21,7 @@
 //! reads filter on it. What always holds: a fault says by type whether a retry can help.
 
 mod attributes;
+pub mod batches;
 pub mod children;
 pub mod hashes;
 pub mod identity;
@@ -28,6 +31,7 @@ pub mod queue;
 pub mod scans;
 pub mod secrets;
 pub mod settings;
+mod transact;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;

@@ -101,17 +101,7 @@ impl Scans {
     /// # Errors
     /// `Conflict` when one with this id exists.
     pub async fn create(&self, submission: &Submission, passwords: &[String], check_at: i64, expires_at: i64) -> Result<(), StoreError> {
-        let mut item = key(pk(&submission.id), "META");
-        item.insert("submission".into(), json(submission)?);
-        item.insert("state".into(), s("uploading"));
-        item.insert("tries".into(), n(0));
-        item.insert("claim_until".into(), n(0));
-        item.insert("pending_shard".into(), s(shard(&submission.id)));
-        item.insert("check_at".into(), n(check_at));
-        item.insert("expires_at".into(), n(expires_at / 1000));
-        if !passwords.is_empty() {
-            item.insert("passwords".into(), json(&passwords)?);
-        }
+        let item = new_item(submission, passwords, check_at, expires_at)?;
         self.client
             .put_item()
             .table_name(&self.table)
@@ -129,7 +119,7 @@ impl Scans {
             .delete_item()
             .table_name(&self.table)
             .set_key(Some(key(pk(id), "META")))
-            .condition_expression("#state = :uploading AND attribute_not_exists(object_ref)")
+            .condition_expression(NOT_SEEN)
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":uploading", s("uploading"))
             .send()
@@ -426,6 +416,30 @@ impl Scans {
 
 /// What a verdict takes away: the place in the index, the claim, the secrets.
 const CLOSE: &str = "REMOVE pending_shard, check_at, claim_token, passwords, prepare_until, prepare_token";
+
+/// The item of a new submission.
+pub(super) fn new_item(submission: &Submission, passwords: &[String], check_at: i64, expires_at: i64) -> Result<Item, StoreError> {
+    let mut item = key(pk(&submission.id), "META");
+    item.insert("submission".into(), json(submission)?);
+    item.insert("state".into(), s("uploading"));
+    item.insert("tries".into(), n(0));
+    item.insert("claim_until".into(), n(0));
+    item.insert("pending_shard".into(), s(shard(&submission.id)));
+    item.insert("check_at".into(), n(check_at));
+    item.insert("expires_at".into(), n(expires_at / 1000));
+    if !passwords.is_empty() {
+        item.insert("passwords".into(), json(&passwords)?);
+    }
+    Ok(item)
+}
+
+/// The key of a submission's item.
+pub(super) fn item_key(id: &DataId) -> Item {
+    key(pk(id), "META")
+}
+
+/// Holds until the object of a submission was seen. Names `#state`, and `:uploading` as its value.
+pub(super) const NOT_SEEN: &str = "#state = :uploading AND attribute_not_exists(object_ref)";
 
 fn pk(id: &DataId) -> String {
     format!("SCAN#{}", id.group())

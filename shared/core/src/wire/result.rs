@@ -15,6 +15,8 @@ use crate::domain::report::{EngineReport, FileReport};
 use crate::domain::submission::{Outcome, Record, State, Submission};
 use crate::domain::verdict::{Code, IN_PROGRESS, IN_PROGRESS_TEXT, Verdict};
 
+/// `process_info.result` while a scan runs.
+pub(super) const PROCESSING: &str = "Processing";
 /// Progress of a submission whose object was not seen yet.
 const PROGRESS_WAITING: u8 = 0;
 /// Progress while a worker holds the file.
@@ -119,31 +121,32 @@ pub struct ExtractedFiles {
     worst_data_id: String,
 }
 
+/// An entry of a listing: of an archive, or of a batch.
 #[derive(Clone, Debug, Serialize)]
-struct Child {
-    data_id: DataId,
-    detected_by: usize,
-    display_name: String,
-    file_size: u64,
-    file_type: String,
-    file_type_description: String,
-    process_info: ChildProcess,
-    progress_percentage: u8,
-    scan_all_result_a: &'static str,
-    scan_all_result_i: u8,
-    scanned_with: usize,
+pub(super) struct Child {
+    pub(super) data_id: DataId,
+    pub(super) detected_by: usize,
+    pub(super) display_name: String,
+    pub(super) file_size: u64,
+    pub(super) file_type: String,
+    pub(super) file_type_description: String,
+    pub(super) process_info: ChildProcess,
+    pub(super) progress_percentage: u8,
+    pub(super) scan_all_result_a: &'static str,
+    pub(super) scan_all_result_i: u8,
+    pub(super) scanned_with: usize,
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct ChildProcess {
-    blocked_reason: String,
-    progress_percentage: u8,
-    result: &'static str,
-    verdicts: Vec<String>,
+pub(super) struct ChildProcess {
+    pub(super) blocked_reason: String,
+    pub(super) progress_percentage: u8,
+    pub(super) result: &'static str,
+    pub(super) verdicts: Vec<String>,
 }
 
 /// Engines that have rows in `scan_details`: what a running scan is planned with.
-fn planned_engines() -> usize {
+pub(super) fn planned_engines() -> usize {
     CATALOGUE.iter().filter(|engine| engine.kind == "av" && !engine.is_optional()).count()
 }
 
@@ -212,7 +215,7 @@ fn running(record: &Record) -> AnalysisResult {
             profile: submission.rule.clone(),
             progress_percentage: progress,
             queue_time: record.started_at.map_or(0, |at| millis(at - submission.created_at)),
-            result: "Processing",
+            result: PROCESSING,
             user_agent: submission.user_agent.clone(),
             username: username(submission),
             verdicts: Vec::new(),

@@ -1,0 +1,261 @@
+//! Batches over HTTP (contract §10.13, §2.9, §5.7).
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::auth::user;
+use crate::support::client::{Answer, Client, send, verdict};
+use crate::support::files::{eicar, unique};
+use crate::target::Target;
+use crate::ways_in::presign_with;
+
+pub async fn post(client: &Client, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = headers.iter().fold(client.request(Method::POST, path), |request, (name, value)| request.header(*name, *value));
+    send(request.header("Content-Length", "0")).await
+}
+
+/// Opens a batch that must be accepted; its id.
+async fn open(client: &Client, headers: &[(&str, &str)]) -> String {
+    let answer = post(client, "/file/batch", headers).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let id = answer.json["batch_id"].as_str().unwrap().to_owned();
+    assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()), "{id}");
+    id
+}
+
+/// A poll, which must have every field that a strict client wants.
+pub async fn poll(client: &Client, path: &str) -> Value {
+    let answer = client.get(path).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_batch(&answer.json);
+    assert!(!answer.text.contains(":null") && !answer.text.contains("\": "), "{}", answer.text);
+    answer.json
+}
+
+/// The shape of contract §2.9 in the types that CL-cpp demands.
+pub fn assert_batch(json: &Value) {
+    let strings = ["/batch_id", "/user_data", "/process_info/blocked_reason", "/process_info/profile", "/process_info/result"];
+    let more = ["/process_info/user_agent", "/process_info/username", "/scan_results/batch_id", "/scan_results/scan_all_result_a"];
+    for pointer in strings.iter().chain(&more).chain(&["/scan_results/start_time"]) {
+        assert!(json.pointer(pointer).is_some_and(Value::is_string), "{pointer} in {json}");
+    }
+    let numbers = ["/scan_results/scan_all_result_i", "/scan_results/total_avs", "/scan_results/total_time", "/batch_files/batch_count"];
+    for pointer in numbers.iter().chain(&["/batch_files/first_index", "/batch_files/page_size"]) {
+        assert!(json.pointer(pointer).is_some_and(|value| value.is_i64() || value.is_u64()), "{pointer} in {json}");
+    }
+    assert!(json["is_closed"].is_boolean() && json["process_info"]["file_type_skipped_scan"].is_boolean(), "{json}");
+    for file in json["batch_files"]["files_in_batch"].as_array().unwrap() {
+        for name in ["data_id", "display_name", "file_type", "file_type_description", "scan_all_result_a"] {
+            assert!(file[name].is_string(), "{name} in {file}");
+        }
+        for name in ["detected_by", "file_size", "progress_percentage", "scan_all_result_i", "scanned_with"] {
+            assert!(file[name].is_u64(), "{name} in {file}");
+        }
+        let process = &file["process_info"];
+        assert!(process["blocked_reason"].is_string() && process["result"].is_string() && process["verdicts"].is_array(), "{file}");
+        assert_eq!(process["progress_percentage"], file["progress_percentage"], "{file}");
+    }
+}
+
+/// Polls until every file of the batch has ended.
+pub async fn finished(client: &Client, id: &str) -> Value {
+    let end = Instant::now() + Duration::from_secs(90);
+    loop {
+        let batch = poll(client, &format!("/file/batch/{id}?size=500")).await;
+        if batch["process_info"]["result"] != "Processing" {
+            return batch;
+        }
+        assert_eq!((&batch["scan_results"]["scan_all_result_i"], &batch["process_info"]["blocked_reason"]), (&json!(255), &json!("")));
+        assert!(Instant::now() < end, "the batch does not end: {batch}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_batch_from_its_creation_to_its_close() {
+    let client = Target::client();
+    let id = open(&client, &[("user-data", "ticket%2012%20gr%C3%BCn"), ("user_agent", "mdicapserver"), ("rule", "Tolerant")]).await;
+    let empty = poll(&client, &format!("/file/batch/{id}")).await;
+    assert_eq!((&empty["process_info"]["result"], &empty["batch_files"]["batch_count"]), (&json!("Processing"), &json!(0)), "nothing is proven yet");
+    assert_eq!((&empty["user_data"], &empty["process_info"]["username"]), (&json!("ticket 12 grün"), &json!("LOCAL/admin")));
+
+    let first = client.submit(unique("first"), &[("filename", "first.txt"), ("batch", &id)]).await;
+    // One that has no content yet: the batch can not be finished.
+    let waiting = presign_with(&client, &[("filename", "second.txt"), ("batch", &id)]).await;
+    let second = waiting["data_id"].as_str().unwrap();
+    let result = client.result(&first).await;
+    assert_eq!((&result["process_info"]["profile"], &result["process_info"]["user_agent"]), (&json!("Tolerant"), &json!("mdicapserver")));
+    for _ in 0..3 {
+        let early = post(&client, &format!("/file/batch/{id}/close"), &[]).await;
+        assert_eq!((early.status.as_u16(), early.err()), (400, "Batch has unfinished files."));
+    }
+    let running = poll(&client, &format!("/metascan_rest/file/batch/{id}")).await;
+    assert_eq!(
+        (&running["process_info"]["result"], &running["is_closed"], &running["scan_results"]["total_time"]),
+        (&json!("Processing"), &json!(false), &json!(-1))
+    );
+    assert_eq!(crate::ways_in::upload(&waiting, unique("second"), &[]).await, StatusCode::CREATED);
+
+    let done = finished(&client, &id).await;
+    assert_eq!(
+        (&done["process_info"]["result"], &done["scan_results"]["scan_all_result_i"], &done["is_closed"]),
+        (&json!("Allowed"), &json!(0), &json!(false))
+    );
+    let files = done["batch_files"]["files_in_batch"].as_array().unwrap();
+    assert_eq!(files.iter().map(|file| file["data_id"].as_str().unwrap()).collect::<Vec<_>>(), [&first, second], "in the order of submission");
+    assert_eq!(
+        (&files[0]["display_name"], &files[0]["file_type"], &files[0]["progress_percentage"]),
+        (&json!("first.txt"), &json!("text/plain"), &json!(100))
+    );
+    let page = poll(&client, &format!("/file/batch/{id}?first=1&size=1")).await["batch_files"].clone();
+    assert_eq!((&page["first_index"], &page["page_size"], &page["batch_count"]), (&json!(1), &json!(1), &json!(2)));
+    assert_eq!(page["files_in_batch"].as_array().unwrap().len(), 1);
+    assert_eq!(page["files_in_batch"][0]["data_id"], second);
+    assert_eq!(client.get(&format!("/file/batch/{id}?first=x")).await.status, StatusCode::BAD_REQUEST);
+
+    let closed = post(&client, &format!("/file/batch/{id}/close"), &[]).await;
+    assert_eq!((closed.status, &closed.json["is_closed"]), (StatusCode::OK, &json!(true)));
+    assert_batch(&closed.json);
+    assert_eq!(post(&client, &format!("/file/batch/{id}/close"), &[]).await.json, closed.json, "closed again is the same");
+    assert_eq!(poll(&client, &format!("/file/batch/{id}")).await, closed.json);
+    let late = client.post_file(unique("late"), &[("batch", &id)]).await;
+    assert_eq!((late.status.as_u16(), late.err()), (400, "Batch is closed."));
+}
+
+#[tokio::test]
+async fn one_bad_file_of_thirty_blocks_the_batch() {
+    let client = Target::client();
+    let id = open(&client, &[]).await;
+    let files = join_all((0..30).map(|n| {
+        let (client, id) = (client.clone(), id.clone());
+        let content = if n == 17 { eicar() } else { unique("one of many") };
+        async move { client.submit(content, &[("filename", &format!("{n}.txt")), ("batch", &id)]).await }
+    }))
+    .await;
+    let done = finished(&client, &id).await;
+    assert_eq!((&done["process_info"]["result"], &done["process_info"]["blocked_reason"]), (&json!("Blocked"), &json!("Infected")));
+    assert_eq!((&done["scan_results"]["scan_all_result_i"], &done["batch_files"]["batch_count"]), (&json!(1), &json!(30)));
+    let listed = done["batch_files"]["files_in_batch"].as_array().unwrap();
+    assert!(files.iter().all(|id| listed.iter().filter(|file| file["data_id"] == **id).count() == 1), "every file once: {done}");
+    let bad: Vec<_> = listed.iter().filter(|file| file["process_info"]["result"] != "Allowed").collect();
+    assert_eq!(bad.len(), 1);
+    assert_eq!(
+        (&bad[0]["display_name"], &bad[0]["scan_all_result_a"], &bad[0]["process_info"]["verdicts"]),
+        (&json!("17.txt"), &json!("Infected"), &json!(["Infected"]))
+    );
+    assert!(bad[0]["detected_by"].as_u64() >= Some(1) && bad[0]["scanned_with"].as_u64() >= bad[0]["detected_by"].as_u64());
+    assert_eq!(poll(&client, &format!("/file/batch/{id}")).await["batch_files"]["page_size"], 50);
+}
+
+#[tokio::test]
+async fn both_paths_cancel_a_batch_with_its_files() {
+    let client = Target::client();
+    for path in ["/file/batch", "/file"] {
+        let id = open(&client, &[]).await;
+        let done = client.submit(unique("ended before"), &[("batch", &id)]).await;
+        client.result(&done).await;
+        let waiting = presign_with(&client, &[("filename", "waits"), ("batch", &id)]).await;
+        for again in 0..2 {
+            let answer = post(&client, &format!("{path}/{id}/cancel"), &[]).await;
+            assert_eq!((answer.status, &answer.json), (StatusCode::OK, &json!({ &*id: "cancelled" })), "{path} {again}");
+        }
+        let batch = finished(&client, &id).await;
+        assert_eq!((&batch["is_closed"], &batch["process_info"]["blocked_reason"]), (&json!(true), &json!("Canceled")), "{path}");
+        let ends: Vec<_> = batch["batch_files"]["files_in_batch"].as_array().unwrap().iter().map(|file| file["scan_all_result_i"].clone()).collect();
+        assert_eq!(ends, [json!(0), json!(19)], "what had ended stays");
+        assert_eq!(verdict(&client.result(waiting["data_id"].as_str().unwrap()).await).0, 19);
+        let late = client.post_file(unique("late"), &[("batch", &id)]).await;
+        assert_eq!((late.status.as_u16(), late.err()), (400, "Batch is closed."));
+        assert_eq!(post(&client, &format!("/file/batch/{id}/close"), &[]).await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_batch_proves_nothing() {
+    let client = Target::client();
+    let id = open(&client, &[]).await;
+    let closed = post(&client, &format!("/file/batch/{id}/close"), &[]).await;
+    assert_eq!((&closed.json["process_info"]["result"], &closed.json["process_info"]["blocked_reason"]), (&json!("Blocked"), &json!("Not Scanned")));
+}
+
+#[tokio::test]
+async fn an_upload_that_fails_leaves_nothing_in_its_batch() {
+    let target = Target::get();
+    if !target.local {
+        return;
+    }
+    let client = Target::client();
+    let id = open(&client, &[]).await;
+    let head = format!("POST /file HTTP/1.1\r\nHost: x\r\napikey: {}\r\nbatch: {id}\r\nContent-Length: 100000\r\n\r\nonly this", target.apikey);
+    let mut stream = std::net::TcpStream::connect(target.url.trim_start_matches("http://")).unwrap();
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    let count = async || poll(&client, &format!("/file/batch/{id}")).await["batch_files"]["batch_count"].as_u64().unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while count().await == 0 {
+        assert!(Instant::now() < end, "the upload does not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(stream);
+    while count().await != 0 {
+        assert!(Instant::now() < end, "the file stays in the batch");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let good = client.submit(unique("again"), &[("batch", &id)]).await;
+    let done = finished(&client, &id).await;
+    assert_eq!(done["batch_files"]["files_in_batch"][0]["data_id"], good);
+    assert_eq!(done["process_info"]["result"], "Allowed");
+}
+
+#[tokio::test]
+async fn a_batch_with_an_owner_is_not_for_others() {
+    let client = Target::client();
+    let id = open(&client, &[]).await;
+    client.submit(unique("mine"), &[("batch", &id)]).await;
+    let calls = [(Method::GET, ""), (Method::POST, "/close"), (Method::POST, "/cancel")];
+    for (who, status) in [(client.with_key(None), 403), (client.with_key(Some("wrong")), 400), (user(&[]).await, 403)] {
+        for (method, call) in &calls {
+            let answer = send(who.request(method.clone(), &format!("/file/batch/{id}{call}")).header("Content-Length", "0")).await;
+            assert_eq!((answer.status.as_u16(), answer.err()), (status, "Access denied"), "{method} {call}");
+        }
+        let answer = who.post_file(unique("foreign"), &[("batch", &id), ("rule", "Open")]).await;
+        assert_eq!((answer.status.as_u16(), answer.err()), (status, "Access denied"), "adding a file");
+    }
+    // Roles that see all see it, and change nothing.
+    let auditor = user(&["help_desk"]).await;
+    assert_eq!(poll(&auditor, &format!("/file/batch/{id}")).await["batch_files"]["batch_count"], 1);
+    assert_eq!(post(&auditor, &format!("/file/batch/{id}/cancel"), &[]).await.status, StatusCode::FORBIDDEN);
+
+    let open_to_all = client.with_key(None);
+    let id = open(&open_to_all, &[("rule", "Open")]).await;
+    open_to_all.submit(unique("anyone's"), &[("batch", &id)]).await;
+    assert_eq!(finished(&open_to_all, &id).await["process_info"]["username"], "");
+    assert_eq!(post(&open_to_all, &format!("/file/batch/{id}/close"), &[]).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_batch_is_said() {
+    let client = Target::client();
+    for unknown in [uuid::Uuid::new_v4().simple().to_string(), "nonsense".to_owned(), "%ff".to_owned()] {
+        for answer in [
+            client.get(&format!("/file/batch/{unknown}")).await,
+            post(&client, &format!("/file/batch/{unknown}/close"), &[]).await,
+            post(&client, &format!("/file/batch/{unknown}/cancel"), &[]).await,
+        ] {
+            assert_eq!((answer.status.as_u16(), answer.err()), (404, "Batch not found"), "{unknown}");
+        }
+        let answer = client.post_file(unique("x"), &[("batch", &unknown)]).await;
+        assert_eq!((answer.status.as_u16(), answer.err()), (404, "Batch not found"), "{unknown}");
+    }
+    assert_eq!(post(&client, "/file/batch", &[("rule", "No such rule")]).await.err(), "Rule not found.");
+    assert_eq!(post(&client.with_key(None), "/file/batch", &[]).await.status, StatusCode::BAD_REQUEST);
+    let encoded = "%C3%BC".repeat(512);
+    let id = open(&client, &[("user-data", &encoded)]).await;
+    assert_eq!(poll(&client, &format!("/file/batch/{id}")).await["user_data"].as_str().unwrap().len(), 1024);
+    let answer = post(&client, "/file/batch", &[("user-data", &format!("{encoded}x"))]).await;
+    assert_eq!((answer.status.as_u16(), answer.err()), (400, "The user-data header is larger than 1024 bytes."));
+    // A batch's id is no file's.
+    assert_eq!(client.get(&format!("/file/{id}")).await.json, json!({ &*id: "Not Found" }));
+}
