@@ -6,6 +6,7 @@
 mod support;
 
 mod cancel;
+mod continuation;
 mod deaths;
 mod limits;
 mod process;

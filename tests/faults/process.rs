@@ -1,7 +1,8 @@
 //! A `portcullis` process that can be killed and started again on the same state.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::support::client::Client;
@@ -10,15 +11,17 @@ pub const KEY: &str = "faults-administrator-key-0123456789";
 
 pub struct Process {
     child: Child,
+    log: PathBuf,
     pub client: Client,
 }
 
 impl Process {
     /// Starts on `data_dir` and waits until it answers.
     pub fn start(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+        let log = data_dir.join("stderr.log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         command.args(["--port", "0", "--admin-apikey", KEY, "--data-dir"]).arg(data_dir);
-        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
+        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).stdin(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = lines.by_ref().map(Result::unwrap).find_map(|line| {
@@ -28,7 +31,12 @@ impl Process {
         let client = Client::new(url.expect("it says where it listens"), Some(KEY));
         // The pipe must be read, or a full one would stop the process.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, client }
+        Self { child, log, client }
+    }
+
+    /// What it logged since it was started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Its worker processes that are alive, by process id.

@@ -119,7 +119,7 @@ mod tests {
             object: None,
             outcome: None,
         };
-        let mut claimed = Claimed { record, token: String::new(), passwords: Vec::new() };
+        let mut claimed = Claimed { record, token: String::new(), passwords: Vec::new(), partial: None };
         change(&mut claimed);
         claimed
     }

@@ -11,6 +11,7 @@ mod message;
 mod scan;
 mod tasks;
 mod verdict;
+mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use portcullis_core::batch::{self, Failed};
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::store::{
-    batches::Batches, children::Children, hashes::Hashes, objects::Objects, queue::Queue, scans::Scans, settings::Settings,
+    batches::Batches, children::Children, hashes::Hashes, objects::Objects, partial::Partials, queue::Queue, scans::Scans, settings::Settings,
 };
 use portcullis_engines::{WorkerConfig, WorkerPool};
 use portcullis_outbound::Policy;
@@ -40,6 +41,7 @@ pub struct Scan {
     scans: Scans,
     hashes: Hashes,
     children: Children,
+    partials: Partials,
     objects: Objects,
     settings: Settings,
     scan_queue: Queue,
@@ -50,6 +52,8 @@ pub struct Scan {
     definitions: DefinitionsSync,
     /// One per worker. A scan's time begins when it has one; its claim is renewed while it waits.
     slots: Semaphore,
+    /// Longest time of one run; zero = no limit of its own.
+    slice: Duration,
     upload_bucket: String,
     /// Where outgoing requests may go.
     outbound: Policy,
@@ -86,6 +90,7 @@ impl Scan {
         let workers = reader.number("PORTCULLIS_WORKERS", 1..=64);
         let memory_mb = reader.number("PORTCULLIS_WORKER_MEMORY_MB", 256..=16_384);
         let outbound = Policy::read(&mut reader);
+        let slice = reader.number("PORTCULLIS_SCAN_SLICE_MS", 0..=900_000);
         let scratch = PathBuf::from(reader.text("PORTCULLIS_SCRATCH_DIR"));
         reader.finish(())?;
         let workers = usize::try_from(workers).unwrap_or(1);
@@ -103,7 +108,8 @@ impl Scan {
         Ok(Self {
             scans: Scans::new(dynamodb.clone(), &table),
             hashes: Hashes::new(dynamodb.clone(), &table),
-            children: Children::new(objects.clone(), reports),
+            children: Children::new(objects.clone(), &reports),
+            partials: Partials::new(objects.clone(), reports),
             objects,
             settings: Settings::new(dynamodb.clone(), &table),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
@@ -112,6 +118,7 @@ impl Scan {
             worker,
             definitions,
             slots: Semaphore::new(workers),
+            slice: Duration::from_millis(slice),
             upload_bucket,
             outbound,
             scratch,

@@ -6,27 +6,26 @@ use portcullis_core::batch::Failed;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::parts::{self, Position};
-use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::submission::{Basis, ObjectRef, Owner, Source, Submission, Wishes};
 use portcullis_core::domain::verdict::Verdict;
 use portcullis_core::rules;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::UPLOAD_PREFIX;
 use portcullis_core::store::scans::{Claim, Claimed, LEASE_MS, MAX_TRIES, RENEW_MS};
-use portcullis_engines::Job;
+use portcullis_engines::Resume;
 
 use crate::message::Request;
 use crate::verdict::Judged;
-use crate::{Scan, ScanFailure, cache, fetch};
+use crate::{Scan, ScanFailure};
 
-/// Below this much time, in ms, a scan is not begun: it goes back to the queue for a fresh invocation.
-const LEAST_MS: i64 = 15_000;
 /// Sweep looks at a submission made by an S3 event after this time, ms.
 const FIRST_CHECK_MS: i64 = 120_000;
 
 /// How an analysis ended.
-enum Ended {
+pub(crate) enum Ended {
     Judged(Box<Judged>),
+    /// Something is left to do: what was done, if anything was.
+    Paused(Option<Box<Resume>>),
     /// The claim was lost: somebody else's verdict counts.
     LostClaim,
 }
@@ -100,6 +99,7 @@ impl Scan {
         let id = claimed.record.submission.id.clone();
         match self.analyse(&claimed, object, ends_at).await {
             Ok(Ended::Judged(judged)) => self.conclude(claimed, *judged).await,
+            Ok(Ended::Paused(resume)) => self.pause(claimed, object, resume).await,
             Ok(Ended::LostClaim) => self.lost(&id).await,
             Err(failure) => {
                 if let Err(error) = self.scans.release(&id, &claimed.token).await {
@@ -112,7 +112,7 @@ impl Scan {
 
     /// The claim went to another worker, or the scan was cancelled. A watched object is told of its cancelled scan here:
     /// who cancels can not reach its tags.
-    async fn lost(&self, id: &DataId) -> Result<(), ScanFailure> {
+    pub(crate) async fn lost(&self, id: &DataId) -> Result<(), ScanFailure> {
         tracing::warn!(data_id = %id, "the claim was lost while scanning");
         match self.scans.get(id).await? {
             Some((record, _)) if record.submission.source == Source::Event => self.tag(&record).await,
@@ -167,69 +167,9 @@ impl Scan {
             }
         }
     }
-
-    async fn run_worker(&self, claimed: &Claimed, object: &ObjectRef, rule: Rule, ends_at: i64) -> Result<Ended, ScanFailure> {
-        let submission = &claimed.record.submission;
-        let version = || async { self.pool.version().await.map_err(|death| Failed::Retry(death.to_string())) };
-        let basis = Basis { rule: rule.version(), definitions: version().await?, cached_from: None };
-        let failed = |detail: String| Ok(failed(submission, object, basis.clone(), detail));
-        let _slot = self.slots.acquire().await.map_err(|_| Failed::Retry("the scan function is ending".into()))?;
-        let file = match fetch::to_disk(&self.objects, object, self.pool.scratch_dir()).await {
-            Ok(file) => file,
-            Err(StoreError::Conflict { .. } | StoreError::Missing { .. }) => {
-                return failed("The object was changed or removed before it could be scanned.".into());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let mut shared = None;
-        if cache::is_shared(claimed, &rule) {
-            let place = cache::place(submission, &rule, &basis, fetch::sha256(file.path()).await?);
-            if let Some((report, from)) = self.taken_over(&place, &basis, submission).await {
-                let basis = Basis { cached_from: Some(from), ..basis };
-                return Ok(Ended::Judged(Box::new(Judged { report, basis, shared: None })));
-            }
-            shared = Some(place);
-        }
-        loop {
-            let left = ends_at - now_ms();
-            if left < LEAST_MS {
-                return Err(Failed::Retry("the invocation has no time left".into()).into());
-            }
-            let job = Job {
-                path: file.path().to_owned(),
-                name: submission.name.clone(),
-                passwords: claimed.passwords.clone(),
-                rule: rule.clone(),
-                time_budget_ms: left.unsigned_abs(),
-                scratch_dir: self.pool.scratch_dir().to_owned(),
-            };
-            match self.pool.analyse(job).await {
-                Ok(report) => {
-                    // Definitions that were switched meanwhile: nobody knows which ones these findings rest on.
-                    let known = version().await? == basis.definitions;
-                    let definitions = if known { basis.definitions } else { String::new() };
-                    let basis = Basis { definitions, ..basis };
-                    return Ok(Ended::Judged(Box::new(Judged { report, basis, shared: shared.filter(|_| known) })));
-                }
-                // A worker that could not even start says nothing about the file.
-                Err(death) if !death.on_job => return Err(Failed::Retry(death.to_string()).into()),
-                Err(death) => {
-                    let tries = match self.scans.count_death(&submission.id, &claimed.token).await {
-                        Ok(tries) => tries,
-                        Err(StoreError::Conflict { .. }) => return Ok(Ended::LostClaim),
-                        Err(error) => return Err(error.into()),
-                    };
-                    tracing::error!(data_id = %submission.id, %death, tries, "a worker died on the file");
-                    if tries > MAX_TRIES {
-                        return failed(format!("The file ended its worker {MAX_TRIES} times."));
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// Ends without an analysis.
-fn failed(submission: &Submission, object: &ObjectRef, basis: Basis, detail: String) -> Ended {
+pub(crate) fn failed(submission: &Submission, object: &ObjectRef, basis: Basis, detail: String) -> Ended {
     Ended::Judged(Box::new(Judged::unscanned(submission, object, basis, Verdict::failed(detail))))
 }

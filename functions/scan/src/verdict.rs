@@ -35,7 +35,7 @@ impl Scan {
     /// Writes the verdict and what follows it.
     pub(crate) async fn conclude(&self, claimed: Claimed, judged: Judged) -> Result<(), ScanFailure> {
         let Judged { report, basis, shared } = judged;
-        let Claimed { mut record, token, .. } = claimed;
+        let (mut record, token) = (claimed.record.clone(), claimed.token.clone());
         let id = record.submission.id.clone();
         let blocked: Vec<(DataId, Digests)> = report
             .worst_first()
@@ -47,10 +47,12 @@ impl Scan {
             .collect();
         let written = async {
             // Before the verdict: whoever sees a file finished finds it by its hash.
-            self.index(&record.submission, &report.root.digests, blocked).await?;
-            if let Some(shared) = &shared {
-                self.share(&record.submission, shared, &report).await;
-            }
+            let sharing = async {
+                if let Some(shared) = &shared {
+                    self.share(&record.submission, shared, &report).await;
+                }
+            };
+            tokio::join!(self.index(&record.submission, &report.root.digests, blocked), sharing).0?;
             let inline = self.children.save(&id, &report).await?;
             let outcome = Outcome {
                 child_count: u32::try_from(report.children.len()).unwrap_or(u32::MAX),
@@ -75,6 +77,7 @@ impl Scan {
                 return Err(error.into());
             }
         }
+        self.forget_partial(&claimed).await;
         let verdict = &report.root.verdict;
         tracing::info!(data_id = %id, code = verdict.code.row().tag, result = verdict.result(), detail = verdict.detail, children = report.children.len(), cached = basis.cached_from.is_some(), "verdict");
         self.after_verdict(&record).await

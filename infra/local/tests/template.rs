@@ -272,11 +272,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "s3: AbortMultipartUpload PutObject on UploadBucketArn/in/*",
             "s3: DeleteObject on UploadBucketArn/parts/*",
             "s3: GetObject PutObject on ReportBucketArn/*",
+            "s3: DeleteObject on ReportBucketArn/partial/*",
             "s3: GetObject on DefinitionsBucketArn/*",
             "s3: PutObject on DefinitionsBucketArn/packages/*",
             "s3: ListBucket on DefinitionsBucketArn",
             "sqs: ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage on ScanQueueArn",
-            "sqs: SendMessage on NotifyQueueArn",
+            "sqs: SendMessage on NotifyQueueArn ScanQueueArn",
         ],
     ),
     (

@@ -108,6 +108,12 @@ pub const KEYS: &[Key] = &[
         default: Some(""),
         functions: &["upload", "scan", "admin", "notify"],
     },
+    Key {
+        name: "PORTCULLIS_SCAN_SLICE_MS",
+        doc: "Longest time that one invocation works on one file before the rest of it continues through the queue, in ms, 0–900000; 0 = as long as the invocation lasts.",
+        default: Some("0"),
+        functions: &["scan"],
+    },
     Key { name: "PORTCULLIS_SCRATCH_DIR", doc: "Folder for files while they are analysed.", default: Some("/tmp"), functions: &["scan"] },
 ];
 

@@ -31,6 +31,11 @@ pub(crate) fn of(bytes: &[u8]) -> Digests {
     with(bytes, bytes.len() >= PARALLEL_BYTES && processors >= PROCESSORS)
 }
 
+/// SHA-256 alone, lower-case hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
 fn with(bytes: &[u8], two_threads: bool) -> Digests {
     let ((md5, sha256), (sha1, sha512)) = if two_threads {
         std::thread::scope(|scope| {

@@ -95,14 +95,17 @@ pub fn rename(report: &mut AnalysisReport, to: &str) -> bool {
         return false;
     }
     let (old, new) = (names::clean(&from), names::clean(to));
+    // Some formats name what is in them after themselves (`x.tar` in `x.tar.gz`): nobody sees another's name, or the wrong one.
+    let stem = names::file_name(&old).split('.').next().unwrap_or_default();
     report.children.iter_mut().all(|child| {
         // A name as long as they get may have lost its middle: nobody knows what it was.
         let whole = child.name.chars().count() < MAX_CHARS;
         let Some(inside) = child.name.strip_prefix(&old).filter(|inside| whole && inside.starts_with('/')) else { return false };
+        let named_after = !stem.is_empty() && inside.contains(stem);
         let name = format!("{new}{inside}");
         let fits = name.chars().count() < MAX_CHARS;
         child.name = name;
-        fits
+        fits && !named_after
     })
 }
 
@@ -139,6 +142,7 @@ mod tests {
     fn children_move_with_their_archive() {
         let mut moved = report("a.zip", &["a.zip/x", "a.zip/b.zip/y"]);
         assert!(rename(&mut moved, "in\u{7}/c.zip"));
+        assert!(!rename(&mut report("own.tar.gz", &["own.tar.gz/own.tar", "own.tar.gz/own.tar/x"]), "other.tar.gz"));
         assert_eq!(moved.root.name, "in\u{7}/c.zip");
         assert_eq!(moved.children.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["in_/c.zip/x", "in_/c.zip/b.zip/y"]);
         assert!(!rename(&mut report("a.zip", &["other/x"]), "b.zip"));

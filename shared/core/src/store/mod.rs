@@ -27,6 +27,7 @@ pub mod hashes;
 pub mod identity;
 pub mod multipart;
 pub mod objects;
+pub mod partial;
 pub mod queue;
 pub mod scans;
 pub mod secrets;

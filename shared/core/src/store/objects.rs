@@ -150,6 +150,12 @@ impl Objects {
         Ok(body.into_bytes())
     }
 
+    /// Removes a small document; one that is not there is removed.
+    pub async fn remove_document(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
+        self.client.delete_object().bucket(bucket).key(key).send().await.map_err(|e| StoreError::from_sdk("remove a document", e))?;
+        Ok(())
+    }
+
     /// Keys, ETags and sizes under a prefix, all pages.
     pub async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<ObjectRef>, StoreError> {
         let mut found = Vec::new();

@@ -54,6 +54,8 @@ pub struct Claimed {
     pub token: String,
     /// Archive passwords of the submission.
     pub passwords: Vec<String>,
+    /// Where an earlier worker left what it did, see [`super::partial`].
+    pub partial: Option<String>,
 }
 
 /// A finished submission's children, as stored with it.
@@ -172,7 +174,7 @@ impl Scans {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
                 let passwords = parsed(&item, "passwords")?.unwrap_or_default();
-                Ok(Claim::Won(Box::new(Claimed { record: record(&item)?, token, passwords })))
+                Ok(Claim::Won(Box::new(Claimed { record: record(&item)?, token, passwords, partial: text(&item, "partial_key") })))
             }
             Err(error) => match condition_failure(&error) {
                 Some(item) if item.is_empty() => Ok(Claim::Missing),
@@ -214,6 +216,20 @@ impl Scans {
     pub async fn release(&self, id: &DataId, token: &str) -> Result<(), StoreError> {
         self.claimed(id, token, "SET claim_until = :zero ADD tries :minus REMOVE claim_token", |u| {
             u.expression_attribute_values(":zero", n(0)).expression_attribute_values(":minus", n(-1))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Gives a claim back in good order with the work half done: what was done is an object of this key. The try does not count.
+    ///
+    /// # Errors
+    /// `Conflict` when the claim is lost.
+    pub async fn pause(&self, id: &DataId, token: &str, partial: &str) -> Result<(), StoreError> {
+        self.claimed(id, token, "SET claim_until = :zero, partial_key = :partial ADD tries :minus REMOVE claim_token", |u| {
+            u.expression_attribute_values(":zero", n(0))
+                .expression_attribute_values(":minus", n(-1))
+                .expression_attribute_values(":partial", s(partial))
         })
         .await?;
         Ok(())
@@ -415,7 +431,7 @@ impl Scans {
 }
 
 /// What a verdict takes away: the place in the index, the claim, the secrets.
-const CLOSE: &str = "REMOVE pending_shard, check_at, claim_token, passwords, prepare_until, prepare_token";
+const CLOSE: &str = "REMOVE pending_shard, check_at, claim_token, passwords, partial_key, prepare_until, prepare_token";
 
 /// The item of a new submission.
 pub(super) fn new_item(submission: &Submission, passwords: &[String], check_at: i64, expires_at: i64) -> Result<Item, StoreError> {

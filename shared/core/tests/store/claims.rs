@@ -282,3 +282,27 @@ async fn a_verdict_stays_and_what_was_never_submitted_is_not_cancelled() {
     assert!(matches!(table.scans().cancel(&unknown).await.unwrap(), Cancelled::Missing));
     assert_eq!(table.count().await, 1, "a cancel never makes an item");
 }
+
+#[tokio::test]
+async fn a_pause_frees_the_claim_costs_no_try_and_is_handed_to_the_next_worker() {
+    let table = Table::new().await;
+    let (submission, first) = table.claimed().await;
+    assert_eq!(first.partial, None);
+    table.scans().pause(&submission.id, &first.token, "partial/x/1.json").await.unwrap();
+    assert!(is_conflict(&table.scans().pause(&submission.id, &first.token, "partial/x/2.json").await), "it is not the holder any more");
+    let second = table.claim(&submission).await;
+    assert_eq!((second.partial.as_deref(), second.record.attempts), (Some("partial/x/1.json"), 1));
+    // A worker that had no time to do anything leaves it as it was.
+    table.scans().release(&submission.id, &second.token).await.unwrap();
+    assert_eq!(table.claim(&submission).await.partial.as_deref(), Some("partial/x/1.json"));
+}
+
+#[tokio::test]
+async fn what_was_done_before_is_not_kept_with_a_verdict() {
+    let table = Table::new().await;
+    let (submission, first) = table.claimed().await;
+    table.scans().pause(&submission.id, &first.token, "partial/x/1.json").await.unwrap();
+    let second = table.claim(&submission).await;
+    table.scans().finish(&submission.id, &second.token, &outcome(5), None).await.unwrap();
+    assert!(!table.submission_item(&submission.id).await.contains_key("partial_key"));
+}

@@ -119,3 +119,18 @@ async fn an_expired_entry_is_not_found_even_before_it_is_deleted_and_makes_room(
     let again = record(&hashes, 1, RULE, 0).await;
     assert_eq!(hashes.newest(&digests(1).md5, None).await.unwrap(), Some(again));
 }
+
+#[tokio::test]
+async fn a_verdict_to_take_over_is_found_under_its_key_until_it_expires() {
+    let table = Table::new().await;
+    let (hashes, sha256) = (table.hashes(), "ab".repeat(32));
+    let (first, second) = (DataId::random(), DataId::random());
+    assert_eq!(hashes.remembered(&sha256, "k").await.unwrap(), None);
+    hashes.remember(&sha256, "k", &first, now_ms() + HOUR).await.unwrap();
+    hashes.remember(&sha256, "k", &second, now_ms() + HOUR).await.unwrap();
+    assert_eq!(hashes.remembered(&sha256, "k").await.unwrap(), Some(second), "the newest");
+    assert_eq!(hashes.remembered(&sha256, "other").await.unwrap(), None);
+    assert_eq!(hashes.newest(&sha256, None).await.unwrap(), None, "it is no result to be asked for");
+    hashes.remember(&sha256, "k", &first, now_ms() - 2000).await.unwrap();
+    assert_eq!(hashes.remembered(&sha256, "k").await.unwrap(), None, "expired");
+}

@@ -175,14 +175,22 @@ impl<'e> Runner<'e> {
                 EngineOutcome::failed("the engine panicked")
             })
         };
-        let took = clock::since(handed_over);
-        let identity = engine.identity();
+        self.row(outcome, clock::since(handed_over))
+    }
+
+    /// The answer of an engine that is not asked any more, because it `did` something.
+    pub(crate) fn gave_up(&mut self, did: &str) -> (EngineReport, EngineOutcome) {
+        self.row(EngineOutcome::failed(format!("the engine {did}")), 0)
+    }
+
+    fn row(&self, outcome: EngineOutcome, took: u64) -> (EngineReport, EngineOutcome) {
+        let identity = self.engine.identity();
         let report = EngineReport {
             name: identity.name.into(),
             id: identity.id.into(),
             code: outcome.code,
             threat: outcome.threat.clone(),
-            def_time: engine.def_time().into_owned(),
+            def_time: self.engine.def_time().into_owned(),
             scan_ms: took,
             wait_ms: took,
         };

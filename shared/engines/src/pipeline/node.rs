@@ -68,6 +68,11 @@ impl Tree {
         }
     }
 
+    /// Contents so far: the number of the next one.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The display name of a node.
     pub(super) fn name(&self, index: usize) -> &str {
         self.nodes.get(index).map_or("", |node| &node.report.name)

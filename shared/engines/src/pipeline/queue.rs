@@ -39,11 +39,6 @@ impl Queue {
         Self { state: Mutex::default(), changed: Condvar::new(), deadline }
     }
 
-    /// When scanning ends.
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,13 +5,17 @@ use std::time::Instant;
 
 use portcullis_core::domain::engine::CATALOGUE;
 use portcullis_core::domain::report::{Digests, EngineReport, FileType, YaraHit};
+use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::Code;
+use serde::{Deserialize, Serialize};
 
+use super::Run;
+use super::watch::{Part, Spot};
 use crate::clock;
 use crate::content::Content;
 use crate::definitions::Definitions;
 use crate::digests::{self, PARALLEL_BYTES};
-use crate::engine::{Engine, EngineOutcome, Runner, Subject, guarded};
+use crate::engine::{Engine, EngineOutcome, Runner, Subject};
 use crate::filetype::{self, mismatch};
 use crate::hooks;
 use crate::job::Job;
@@ -28,8 +32,12 @@ pub(super) struct Task {
 }
 
 /// What a scan found.
-pub(super) struct Scanned {
-    pub(super) index: usize,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Scanned {
+    /// Number of the content in the tree.
+    pub(crate) index: usize,
+    /// Bytes of the content.
+    pub(super) size: u64,
     pub(super) digests: Digests,
     pub(super) rows: Vec<EngineReport>,
     pub(super) hits: Vec<YaraHit>,
@@ -42,9 +50,10 @@ pub(super) struct Scanned {
 
 impl Scanned {
     /// Nothing was scanned, and `code` says why.
-    pub(super) fn not_scanned(index: usize, code: Code, why: &str) -> Self {
+    pub(crate) fn not_scanned(index: usize, code: Code, why: &str) -> Self {
         Self {
             index,
+            size: 0,
             digests: Digests::default(),
             rows: Vec::new(),
             hits: Vec::new(),
@@ -54,16 +63,26 @@ impl Scanned {
             engines_ms: 0,
         }
     }
+
+    /// Whether this is about these bytes.
+    pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
+        self.size == bytes.len() as u64 && digests::sha256(bytes) == self.digests.sha256
+    }
+
+    /// Whether something did not come to its end.
+    pub(super) fn has_failed(&self) -> bool {
+        self.codes.contains(&Code::Failed) || self.rows.iter().any(|row| row.code == Code::Failed)
+    }
 }
 
-/// The type of a content (`None` if the detector panicked), and the milliseconds it took.
-pub(super) fn typed(bytes: &[u8]) -> (Option<FileType>, u64) {
+/// The type of content `number` (`None` if the detector failed), and the milliseconds it took.
+pub(super) fn typed(run: &Run<'_>, number: usize, bytes: &[u8]) -> (Option<FileType>, u64) {
     let start = Instant::now();
-    let file_type = guarded(|| {
+    let file_type = run.watch.part(Spot { number, part: Part::Type }, Some(run.resume.patience.silence()), || {
         hooks::trigger_type(bytes);
         filetype::detect(bytes)
     });
-    (file_type, clock::since(start))
+    (file_type.ok(), clock::since(start))
 }
 
 /// Engines of the rule that do not exist: whoever asked for them must not believe that they looked.
@@ -71,7 +90,10 @@ pub(super) fn missing(definitions: &Definitions, job: &Job) -> Vec<String> {
     let exists = |name: &str| {
         definitions.engines().any(|engine| engine.identity().name == name) || CATALOGUE.iter().any(|it| it.kind != "av" && it.name == name)
     };
-    job.rule.engines.iter().filter(|name| !exists(name)).cloned().collect()
+    let runs = |name: &str| definitions.engines().any(|engine| engine.identity().name == name);
+    let rule = &job.rule;
+    let named = rule.engines.iter().filter(|name| !exists(name));
+    named.chain(rule.required_engines.iter().filter(|name| !runs(name))).cloned().collect()
 }
 
 fn wanted<'e>(definitions: &'e Definitions, job: &Job) -> Vec<&'e dyn Engine> {
@@ -84,16 +106,10 @@ pub(super) fn runners<'e>(definitions: &'e Definitions, job: &Job) -> Vec<Runner
     wanted(definitions, job).into_iter().map(Runner::new).collect()
 }
 
-/// Scans a content with sessions of its own.
-pub(super) fn file(definitions: &Definitions, job: &Job, task: &Task) -> Scanned {
-    let mut runners = runners(definitions, job);
-    guarded(|| child(&mut runners, task)).unwrap_or_else(|| Scanned::not_scanned(task.index, Code::Failed, "the scan panicked"))
-}
-
 type Found = (EngineReport, EngineOutcome);
 
 /// Scans a content with this thread's sessions.
-pub(super) fn child(runners: &mut [Runner<'_>], task: &Task) -> Scanned {
+pub(super) fn child(run: &Run<'_>, runners: &mut [Runner<'_>], task: &Task) -> Scanned {
     let bytes = task.content.as_ref().as_ref();
     let start = Instant::now();
     let hash = || {
@@ -105,9 +121,9 @@ pub(super) fn child(runners: &mut [Runner<'_>], task: &Task) -> Scanned {
     let first = subject(&none);
 
     let mut found: Vec<Option<Found>> = runners.iter().map(|_| None).collect();
-    let (digests, hash_ms) = if bytes.len() < PARALLEL_BYTES {
+    let (digests, hash_ms) = if bytes.len() < PARALLEL_BYTES || run.resume.careful {
         for (runner, found) in runners.iter_mut().zip(&mut found).filter(|(runner, _)| !runner.engine().needs_digests()) {
-            *found = Some(runner.run(&first, task.deadline));
+            *found = Some(look(run, runner, &first, task));
         }
         hash()
     } else {
@@ -120,11 +136,11 @@ pub(super) fn child(runners: &mut [Runner<'_>], task: &Task) -> Scanned {
                     own = Some((runner, found));
                 } else {
                     let engine = runner.engine();
-                    others.push((found, scope.spawn(move || Runner::new(engine).run(&first, task.deadline))));
+                    others.push((found, scope.spawn(move || look(run, &mut Runner::new(engine), &first, task))));
                 }
             }
             if let Some((runner, found)) = own {
-                *found = Some(runner.run(&first, task.deadline));
+                *found = Some(look(run, runner, &first, task));
             }
             for (found, thread) in others {
                 *found = thread.join().ok();
@@ -134,15 +150,27 @@ pub(super) fn child(runners: &mut [Runner<'_>], task: &Task) -> Scanned {
     };
     let second = subject(&digests);
     for (runner, found) in runners.iter_mut().zip(&mut found).filter(|(runner, _)| runner.engine().needs_digests()) {
-        *found = Some(runner.run(&second, task.deadline));
+        *found = Some(look(run, runner, &second, task));
     }
     let engines_ms = clock::since(start);
-    let mut scanned = collect(task, found);
+    let mut scanned = collect(task, found, &run.job.rule);
+    scanned.size = bytes.len() as u64;
     (scanned.digests, scanned.hash_ms, scanned.engines_ms) = (digests, hash_ms, engines_ms);
     scanned
 }
 
-fn collect(task: &Task, found: Vec<Option<Found>>) -> Scanned {
+/// One engine on one content, with its own budget. It may end, panic or take too long: that is its own row.
+fn look(run: &Run<'_>, runner: &mut Runner<'_>, subject: &Subject<'_>, task: &Task) -> Found {
+    let patience = run.resume.patience;
+    let own = Instant::now() + patience.engine(subject.content.len());
+    let ends = task.deadline.min(run.stop_at);
+    // What ends with the run is not hanging: whoever waits for the run ends it.
+    let limit = (own < ends).then(|| clock::left(own) + patience.grace());
+    let spot = Spot { number: task.index, part: Part::Engine(runner.engine().identity().name.into()) };
+    run.watch.part(spot, limit, || runner.run(subject, own.min(ends))).unwrap_or_else(|fault| runner.gave_up(fault.text()))
+}
+
+fn collect(task: &Task, found: Vec<Option<Found>>, rule: &Rule) -> Scanned {
     let mut scanned = Scanned::not_scanned(task.index, Code::Failed, "");
     scanned.codes.clear();
     let skips: Vec<String> = found.iter().flatten().flat_map(|(_, outcome)| outcome.skips.clone()).collect();
@@ -156,10 +184,12 @@ fn collect(task: &Task, found: Vec<Option<Found>>) -> Scanned {
             row.code = Code::NotScanned;
             row.threat.clear();
         } else {
-            if row.code == Code::Failed && scanned.detail.is_empty() {
+            // The failure of an engine that the rule can do without is told by its row alone.
+            let counts = row.code != Code::Failed || rule.requires(&row.name);
+            if counts && row.code == Code::Failed && scanned.detail.is_empty() {
                 scanned.detail = format!("{}: {}", row.name, row.threat);
             }
-            scanned.codes.push(outcome.code);
+            scanned.codes.extend(counts.then_some(outcome.code));
             scanned.codes.extend(outcome.also);
             scanned.hits.extend(outcome.hits);
         }

@@ -10,30 +10,30 @@ use std::time::Instant;
 
 use portcullis_core::domain::verdict::Code;
 
+use super::Run;
 use super::node::Tree;
-use super::queue::Queue;
 use super::scan::{self, Task};
-use crate::archive::{self, Entry, Ledger, Opening, ReadFault, Sink, Stop};
+use super::watch::{Entered, Part, Spot};
+use crate::archive::{Entry, Ledger, Opening, ReadFault, Sink, Stop};
 use crate::content::{Content, Spool};
 use crate::engine::guarded;
-use crate::job::Job;
-use crate::{clock, names};
+use crate::{clock, hooks, names};
 
 const CHUNK: usize = 64 * 1024;
 
 /// The thread that unpacks.
 pub(super) struct Unpacker<'a> {
-    job: &'a Job,
+    run: &'a Run<'a>,
     ledger: Ledger<'a>,
     tree: Tree,
-    queue: &'a Queue,
-    deadline: Instant,
+    /// Takes every content.
+    hand: &'a mut (dyn FnMut(Task) + 'a),
     stopped: bool,
 }
 
 impl<'a> Unpacker<'a> {
-    pub(super) fn new(job: &'a Job, ledger: Ledger<'a>, tree: Tree, queue: &'a Queue) -> Self {
-        Self { job, deadline: queue.deadline(), ledger, tree, queue, stopped: false }
+    pub(super) fn new(run: &'a Run<'a>, ledger: Ledger<'a>, tree: Tree, hand: &'a mut (dyn FnMut(Task) + 'a)) -> Self {
+        Self { run, ledger, tree, hand, stopped: false }
     }
 
     pub(super) fn finish(self) -> Tree {
@@ -43,14 +43,20 @@ impl<'a> Unpacker<'a> {
     /// Opens the content of node `index`, and everything in it.
     pub(super) fn open(&mut self, opening: &Opening, index: usize, content: &[u8]) {
         let start = Instant::now();
-        let max = self.job.rule.extraction.max_depth;
+        let run = self.run;
+        let max = run.job.rule.extraction.max_depth;
         if self.tree.depth(index) >= max {
             self.tree.limit(index, Code::ExceededArchiveDepth, &format!("archives are nested deeper than {max} levels"));
             return;
         }
-        let passwords = &self.job.passwords;
-        let result = guarded(|| opening.extract(content, passwords, &mut Level { unpacker: self, index }))
-            .unwrap_or_else(|| Err(Stop::corrupt("the extractor panicked")));
+        let result = match run.watch.enter(Spot { number: index, part: Part::Unpack }, Some(run.resume.patience.silence())) {
+            Err(fault) => Err(Stop::corrupt(format!("the extractor {}", fault.text()))),
+            Ok(entered) => guarded(|| {
+                hooks::trigger_unpack(content);
+                opening.extract(content, &run.job.passwords, &mut Level { unpacker: self, index, pulse: Pulse { entered: &entered, run } })
+            })
+            .unwrap_or_else(|| Err(Stop::corrupt("the extractor panicked"))),
+        };
         self.tree.opened(index, clock::since(start));
         match result {
             // Stopped further in: the codes are already where they belong.
@@ -70,6 +76,7 @@ impl<'a> Unpacker<'a> {
 struct Level<'u, 'a> {
     unpacker: &'u mut Unpacker<'a>,
     index: usize,
+    pulse: Pulse<'u, 'a>,
 }
 
 impl Level<'_, '_> {
@@ -79,24 +86,41 @@ impl Level<'_, '_> {
     }
 }
 
+/// Signs of life of an extractor, and whether it may go on.
+#[derive(Clone, Copy)]
+struct Pulse<'u, 'a> {
+    entered: &'u Entered<'a>,
+    run: &'a Run<'a>,
+}
+
+impl Pulse<'_, '_> {
+    /// Something came out. Nothing more is read in a run whose time is over; its tree is thrown away, so the code is never seen.
+    fn beat(&self) -> Result<(), Stop> {
+        self.entered.lives(self.run.resume.patience.silence());
+        if self.run.is_over() { Err(Stop::Limit(Code::Failed, "the analysis pauses".into())) } else { Ok(()) }
+    }
+}
+
 impl Sink for Level<'_, '_> {
     fn name(&self) -> String {
         self.unpacker.tree.name(self.index).to_string()
     }
 
     fn announce(&mut self, entries: u64) -> Result<(), Stop> {
+        self.pulse.beat()?;
         self.unpacker.ledger.announce(entries)
     }
 
     fn count(&mut self) -> Result<(), Stop> {
         self.go_on()?;
+        self.pulse.beat()?;
         self.unpacker.ledger.count()
     }
 
     fn read(&mut self, declared: u64, from: &mut dyn Read) -> Result<Content, ReadFault> {
         let ledger = &mut self.unpacker.ledger;
         ledger.foresee(declared).map_err(ReadFault::Stop)?;
-        let mut spool = Spool::new(&self.unpacker.job.scratch_dir);
+        let mut spool = Spool::new(&self.unpacker.run.job.scratch_dir);
         let mut buffer = vec![0; CHUNK];
         let mut charged = 0;
         let no_room = |error: io::Error| ReadFault::Stop(no_room(&error));
@@ -105,6 +129,7 @@ impl Sink for Level<'_, '_> {
                 Ok(0) => return spool.finish().map_err(no_room),
                 Ok(read) => {
                     charged += read as u64;
+                    self.pulse.beat().map_err(ReadFault::Stop)?;
                     ledger.charge(read as u64).map_err(ReadFault::Stop)?;
                     spool.write_all(buffer.get(..read).unwrap_or_default()).map_err(no_room)?;
                 }
@@ -120,7 +145,8 @@ impl Sink for Level<'_, '_> {
     fn collect(&mut self, declared: u64, fill: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> Result<(Content, Option<String>), Stop> {
         let ledger = &mut self.unpacker.ledger;
         ledger.foresee(declared)?;
-        let mut metered = Metered { ledger, spool: Spool::new(&self.unpacker.job.scratch_dir), stop: None };
+        let spool = Spool::new(&self.unpacker.run.job.scratch_dir);
+        let mut metered = Metered { ledger, pulse: self.pulse, spool, stop: None };
         let result = fill(&mut metered);
         if let Some(stop) = metered.stop {
             return Err(stop);
@@ -130,14 +156,18 @@ impl Sink for Level<'_, '_> {
     }
 
     fn spill(&mut self, bytes: &[u8]) -> Result<File, Stop> {
-        let file = tempfile::tempfile_in(&self.unpacker.job.scratch_dir).and_then(|mut file| file.write_all(bytes).map(|()| file));
+        self.pulse.beat()?;
+        let file = tempfile::tempfile_in(&self.unpacker.run.job.scratch_dir).and_then(|mut file| file.write_all(bytes).map(|()| file));
         file.map_err(|error| no_room(&error))
     }
 
     fn child(&mut self, entry: Entry, content: Content) -> Result<(), Stop> {
+        // Types, plans and engines have limits of their own.
+        self.pulse.entered.waits();
         let unpacker = &mut *self.unpacker;
+        let run = unpacker.run;
         let bytes = content.as_ref();
-        let (found, filetype_ms) = scan::typed(bytes);
+        let (found, filetype_ms) = scan::typed(run, unpacker.tree.len(), bytes);
         let is_typed = found.is_some();
         let file_type = found.unwrap_or_default();
         let display = names::of_child(unpacker.tree.name(self.index), &entry.name);
@@ -148,13 +178,14 @@ impl Sink for Level<'_, '_> {
         if let Some(why) = &entry.fault {
             unpacker.tree.fail(index, why);
         }
-        let opening = unpacker.tree.planned(index, archive::plan(bytes, &file_type, true), is_typed);
+        let opening = unpacker.tree.planned(index, run.plan(index, bytes, &file_type, true), is_typed);
         let content = Arc::new(content);
-        let task = Task { index, name: entry.name, content: Arc::clone(&content), file_type, deadline: unpacker.deadline };
-        unpacker.queue.put(task);
+        let task = Task { index, name: entry.name, content: Arc::clone(&content), file_type, deadline: run.unpack_deadline };
+        (unpacker.hand)(task);
         if let Some(opening) = opening {
             unpacker.open(&opening, index, content.as_ref().as_ref());
         }
+        self.pulse.entered.lives(run.resume.patience.silence());
         self.go_on()
     }
 
@@ -166,16 +197,17 @@ impl Sink for Level<'_, '_> {
 }
 
 /// Charges what is written before it is kept.
-struct Metered<'l, 'r, 's> {
-    ledger: &'l mut Ledger<'r>,
-    spool: Spool<'s>,
+struct Metered<'l, 'a> {
+    ledger: &'l mut Ledger<'a>,
+    pulse: Pulse<'l, 'a>,
+    spool: Spool<'a>,
     /// Why nothing more is taken. Decoders may hide it behind an error of their own.
     stop: Option<Stop>,
 }
 
-impl Write for Metered<'_, '_, '_> {
+impl Write for Metered<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let charged = if self.stop.is_none() { self.ledger.charge(bytes.len() as u64) } else { Ok(()) };
+        let charged = if self.stop.is_none() { self.pulse.beat().and_then(|()| self.ledger.charge(bytes.len() as u64)) } else { Ok(()) };
         let kept = charged.and_then(|()| self.spool.write_all(bytes).map_err(|error| no_room(&error)));
         if let Err(stop) = kept {
             self.stop = Some(stop);

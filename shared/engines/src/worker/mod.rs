@@ -3,7 +3,8 @@
 //! A parser may abort, overflow its stack or be refused memory; none of that can be caught. So parsers
 //! run in workers: long-lived children that load the definitions once and take one job at a time. What
 //! always holds: a worker's death is the death of its own job only, and a job whose time is over ends
-//! as a verdict that blocks.
+//! as a verdict that blocks. What was done before is not lost with a worker, and what ended it is
+//! found and left out ([`crate::Resume`]), so that it costs its own content's report only.
 //!
 //! The parent talks to a worker in [`frames`] over its standard input and output.
 
@@ -19,8 +20,10 @@ use portcullis_core::domain::engine::EngineStatus;
 use portcullis_core::domain::report::AnalysisReport;
 use serde::{Deserialize, Serialize};
 
-pub use self::pool::{WorkerConfig, WorkerDeath, WorkerPool};
+pub use self::pool::{Analysis, WorkerConfig, WorkerDeath, WorkerPool};
 use crate::job::Job;
+use crate::pipeline::{Scanned, Spot};
+use crate::resume::Resume;
 use crate::vetting::{CheckedRules, UnpackedRules};
 
 /// First argument of a worker.
@@ -47,7 +50,7 @@ struct Setup {
 /// What a worker is told then.
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {
-    Analyse(Box<Job>),
+    Analyse(Box<Job>, Box<Resume>),
     /// Is this rule file fit to be used?
     CheckRules(PathBuf),
     /// Rule files out of an archive, into a folder.
@@ -57,10 +60,26 @@ enum Request {
     },
 }
 
-/// What a worker answers.
+/// The same, as the parent sends it: results so far may be large.
+#[derive(Serialize)]
+enum Asked<'a> {
+    Analyse(&'a Job, &'a Resume),
+}
+
+/// What a worker answers. Of a job: as much of the second group as it likes, then one of the third.
 #[derive(Debug, Serialize, Deserialize)]
 enum Response {
     Ready(Vec<EngineStatus>, String),
+
+    /// A part begins, in careful runs.
+    Began(Spot),
+    /// Contents that are done with.
+    Finished(Vec<Scanned>),
+
+    /// A part hangs: the worker is to be ended.
+    Hangs(Spot),
+    /// The time of the run is over; further contents that are done with.
+    Paused(Vec<Scanned>),
     Report(Box<AnalysisReport>),
     Checked(CheckedRules),
     Unpacked(UnpackedRules),

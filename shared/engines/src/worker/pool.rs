@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_core::domain::engine::EngineStatus;
 use portcullis_core::domain::report::AnalysisReport;
@@ -14,8 +14,10 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{ARGUMENT, Request, Response, Setup, frames};
+use super::{ARGUMENT, Asked, Request, Response, Setup, frames};
 use crate::job::Job;
+use crate::pipeline::Spot;
+use crate::resume::Resume;
 use crate::{hooks, pipeline};
 
 /// Time a worker has beyond its job's budget to end by itself: it knows better what to report.
@@ -52,6 +54,17 @@ pub struct WorkerDeath {
     pub reason: String,
     /// Whether it worked on a job. If not (it did not start, or did not load its definitions), the file is not to blame.
     pub on_job: bool,
+    /// Whether it is known which part of the work ended it. That part is left out from now on: the next try gets further.
+    pub blamed: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Analysis {
+    /// There is a verdict.
+    Report(Box<AnalysisReport>),
+    /// The run's time was over. What was done is known.
+    Paused,
 }
 
 impl WorkerDeath {
@@ -60,11 +73,11 @@ impl WorkerDeath {
     }
 
     fn before_job(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), on_job: false }
+        Self { reason: reason.into(), on_job: false, blamed: false }
     }
 
     fn on_job(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), on_job: true }
+        Self { reason: reason.into(), on_job: true, blamed: false }
     }
 }
 
@@ -73,6 +86,7 @@ struct Worker {
     to: ChildStdin,
     from: ChildStdout,
     generation: u64,
+    version: String,
 }
 
 /// What a worker said when it had loaded its definitions.
@@ -110,33 +124,65 @@ impl WorkerPool {
         &self.shared.config.scratch_dir
     }
 
-    /// Analyses one file in a worker. Waits for one to be free. Dropping the future ends the worker.
+    /// Analyses one file in a worker, in one try. Waits for a worker to be free. Dropping the future ends the worker.
     ///
     /// A job that does not end within its budget is reported as `Failed`; only the death of the worker is an error.
     pub async fn analyse(&self, job: Job) -> Result<AnalysisReport, WorkerDeath> {
-        let permit = self.shared.permits.acquire().await.map_err(|_| WorkerDeath::before_job("the pool is closed"))?;
-        let limit = job.budget() + GRACE;
+        match self.run(&job, &mut Resume::default()).await? {
+            Analysis::Report(report) => Ok(*report),
+            Analysis::Paused => Ok(pipeline::unreadable(&job, "the analysis was not finished")),
+        }
+    }
+
+    /// Analyses one file in a worker from where `resume` stands, until there is a verdict, or its pause.
+    ///
+    /// Whatever happens, `resume` knows afterwards what was done. After a death the same call goes on from there, and
+    /// finds and leaves out what ended the worker, see [`WorkerDeath::blamed`].
+    pub async fn run(&self, job: &Job, resume: &mut Resume) -> Result<Analysis, WorkerDeath> {
+        let _permit = self.shared.permits.acquire().await.map_err(|_| WorkerDeath::before_job("the pool is closed"))?;
         let mut worker = self.worker().await?;
-        let request = Request::Analyse(Box::new(job));
-        let result = timeout(limit, worker.ask(&request)).await;
-        let Request::Analyse(job) = request else { return Err(WorkerDeath::before_job("the request changed under way")) };
-        let report = match result {
+        resume.rest_on(&job.rule.version(), &worker.version);
+        let (start, before) = (Instant::now(), resume.finished());
+        let limit = resume.limit(job) + GRACE;
+        let mut began = None;
+        let answer = timeout(limit, worker.work(job, resume, &mut began)).await;
+        resume.used_ms = resume.used_ms.saturating_add(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let death = match answer {
             Ok(Ok(Response::Report(report))) => {
                 self.put_back(worker);
-                Ok(*report)
+                return Ok(Analysis::Report(report));
             }
-            Ok(Ok(_)) => Err(WorkerDeath::on_job("it answered out of turn")),
-            Ok(Err(error)) => Err(WorkerDeath::on_job(worker.post_mortem(&error).await)),
+            Ok(Ok(Response::Paused(finished))) => {
+                self.put_back(worker);
+                resume.take(finished);
+                resume.paused(before);
+                return Ok(Analysis::Paused);
+            }
+            Ok(Ok(Response::Hangs(spot))) => {
+                worker.kill().await;
+                let reason = format!("content {} did not end in {:?}", spot.number, spot.part);
+                WorkerDeath { blamed: resume.blame(spot), ..WorkerDeath::on_job(reason) }
+            }
+            Ok(Ok(_)) => WorkerDeath::on_job("it answered out of turn"),
+            Ok(Err(error)) => {
+                let reason = worker.post_mortem(&error).await;
+                // Only a careful run does one thing at a time.
+                let blamed = resume.careful && began.is_some_and(|spot| resume.blame(spot));
+                resume.careful = true;
+                WorkerDeath { blamed, ..WorkerDeath::on_job(reason) }
+            }
             Err(_) => {
                 worker.kill().await;
-                Ok(pipeline::unreadable(&job, "the analysis did not end within its time and was stopped"))
+                if resume.left(job).is_zero() || resume.pause_after_ms.is_none() {
+                    let why = "the analysis did not end within its time and was stopped";
+                    return Ok(Analysis::Report(Box::new(pipeline::unreadable(job, why))));
+                }
+                resume.paused(before);
+                return Ok(Analysis::Paused);
             }
         };
-        drop(permit);
-        if let Err(death) = &report {
-            tracing::warn!(reason = %death.reason, "worker died");
-        }
-        report
+        tracing::warn!(reason = %death.reason, blamed = death.blamed, "worker died");
+        Err(death)
     }
 
     /// Asks a worker for something that is no analysis; one that does not answer within `limit` is ended.
@@ -223,7 +269,7 @@ impl WorkerPool {
         let (Some(to), Some(from)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(WorkerDeath::before_job("its standard input and output could not be taken"));
         };
-        let mut worker = Worker { process, to, from, generation };
+        let mut worker = Worker { process, to, from, generation, version: String::new() };
         let setup = Setup {
             definitions_dir: config.definitions_dir.clone(),
             cache_dir: config.cache_dir.clone(),
@@ -231,6 +277,7 @@ impl WorkerPool {
         };
         match timeout(START, worker.ask(&setup)).await {
             Ok(Ok(Response::Ready(status, version))) => {
+                worker.version.clone_from(&version);
                 let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
                 if known.as_ref().is_none_or(|known| known.generation <= generation) {
                     *known = Some(Known { generation, status, version });
@@ -247,9 +294,28 @@ impl WorkerPool {
 
 impl Worker {
     async fn ask(&mut self, message: &impl serde::Serialize) -> io::Result<Response> {
-        self.to.write_all(&frames::encode(message)?).await?;
-        self.to.flush().await?;
+        self.send(message).await?;
         frames::read_async(&mut self.from).await
+    }
+
+    /// Gives it a job, and takes what it tells, until it ends with an answer.
+    async fn work(&mut self, job: &Job, resume: &mut Resume, began: &mut Option<Spot>) -> io::Result<Response> {
+        let frame = frames::encode(&Asked::Analyse(job, resume))?;
+        self.to.write_all(&frame).await?;
+        self.to.flush().await?;
+        drop(frame);
+        loop {
+            match frames::read_async(&mut self.from).await? {
+                Response::Began(spot) => *began = Some(spot),
+                Response::Finished(finished) => resume.take(finished),
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &impl serde::Serialize) -> io::Result<()> {
+        self.to.write_all(&frames::encode(message)?).await?;
+        self.to.flush().await
     }
 
     async fn kill(&mut self) {

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod continuation;
+mod isolation;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
