@@ -45,6 +45,7 @@ def main():
         "PORTCULLIS_E2E_INBOX_BUCKET": outputs["InboxBucketName"],
         "PORTCULLIS_E2E_SCAN_QUEUE_URL": outputs["ScanQueueUrl"],
         "PORTCULLIS_E2E_SCAN_DEAD_LETTER_QUEUE_URL": outputs["ScanDeadLetterQueueUrl"],
+        "PORTCULLIS_E2E_WEBHOOK_SECRET": outputs["WebhookSecretArn"],
         "PORTCULLIS_E2E_NOTIFY_QUEUE_URL": outputs["NotifyQueueUrl"],
         "PORTCULLIS_E2E_NOTIFY_DEAD_LETTER_QUEUE_URL": outputs["NotifyDeadLetterQueueUrl"],
     }.items():

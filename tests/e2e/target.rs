@@ -32,6 +32,8 @@ pub struct Target {
     pub inbox: String,
     pub definitions: String,
     pub scan_queue: String,
+    pub notify_queue: String,
+    pub webhook_secret: String,
     pub dead_letters: String,
     pub aws: (String, String, String),
 }
@@ -112,6 +114,8 @@ async fn deployed(url: String) -> Target {
         inbox: named("INBOX_BUCKET"),
         definitions: named("DEFINITIONS_BUCKET"),
         scan_queue: named("SCAN_QUEUE_URL"),
+        notify_queue: named("NOTIFY_QUEUE_URL"),
+        webhook_secret: named("WEBHOOK_SECRET"),
         dead_letters: named("SCAN_DEAD_LETTER_QUEUE_URL"),
         aws: (named("AWS_ENDPOINT"), "test".into(), "test".into()),
     };
@@ -160,6 +164,8 @@ async fn local() -> Target {
         inbox: bucket("InboxBucket"),
         definitions: bucket("DefinitionsBucket"),
         scan_queue: queue("ScanQueue"),
+        notify_queue: queue("NotifyQueue"),
+        webhook_secret: topology.secret("WebhookSecret").unwrap().name.clone(),
         dead_letters: queue("ScanDeadLetterQueue"),
         aws: (access.endpoint.clone(), access.access_key.clone(), access.secret_key.clone()),
     };

@@ -2,6 +2,7 @@
 
 mod scan;
 mod stats;
+mod webhook;
 mod yara;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/yara/package", get(yara::package))
         .route("/yara/generate", put(yara::generate).post(yara::generate))
         .route("/yara/rollback", post(yara::rollback))
+        .route("/admin/config/webhook", get(webhook::read).put(webhook::write))
         .with_state(admin);
     Ok(http::service(Function::Admin, handlers))
 }

@@ -1,16 +1,27 @@
-//! Verdict events (SQS) → metrics in CloudWatch's embedded metric format. Webhook delivery comes here.
+//! Verdict events (SQS) → metrics in CloudWatch's embedded metric format, and webhooks.
 //!
-//! What always holds: one line of metrics per event, on standard output, where Lambda's log agent reads it.
+//! What always holds: one line of metrics per event, on standard output, where Lambda's log agent reads it; an event
+//! of a file or batch with a callback becomes a message of its own, so that a slow receiver holds up nobody else.
 //! Source of the format: CloudWatch embedded metric format specification, version 0 of the schema.
+
+mod sign;
+mod webhook;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use portcullis_core::aws::Clients;
 use portcullis_core::batch::{self, Failed};
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
-use portcullis_core::domain::event::VerdictEvent;
+use portcullis_core::domain::event::{BatchEvent, VerdictEvent};
+use portcullis_core::store::{
+    batches::Batches, children::Children, deliveries::Deliveries, objects::Objects, queue::Queue, scans::Scans, secrets::Secrets, settings::Settings,
+};
+use portcullis_core::webhook::{Subject, Webhook};
+use portcullis_outbound::{Client, Limits, Policy};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Namespace of the metrics.
@@ -19,6 +30,27 @@ pub const NAMESPACE: &str = "Portcullis";
 /// What the handler shares over its life.
 pub struct Notify {
     out: Mutex<Box<dyn Write + Send>>,
+    queue: Queue,
+    scans: Scans,
+    children: Children,
+    batches: Batches,
+    deliveries: Deliveries,
+    settings: Settings,
+    secrets: Secrets,
+    /// Name or ARN of the secret that webhooks are signed with.
+    secret_id: String,
+    client: Client,
+    /// Time deliveries are kept, ms.
+    retention_ms: i64,
+}
+
+/// What may be in the queue.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Incoming {
+    Webhook { webhook: Webhook },
+    Batch(BatchEvent),
+    Verdict(Box<VerdictEvent>),
 }
 
 impl Notify {
@@ -26,20 +58,53 @@ impl Notify {
     ///
     /// # Errors
     /// All problems of the configuration, together.
-    pub fn new(env: &Env, out: Box<dyn Write + Send>) -> Result<Self, ConfigError> {
-        env.reader("notify").finish(Self { out: Mutex::new(out) })
+    pub fn new(env: &Env, clients: &Clients, out: Box<dyn Write + Send>) -> Result<Self, ConfigError> {
+        let mut reader = env.reader("notify");
+        let table = reader.text("PORTCULLIS_TABLE");
+        let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
+        let queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
+        let secret_id = reader.text("PORTCULLIS_WEBHOOK_SECRET_ID");
+        let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
+        let policy = Policy::read(&mut reader);
+        let dynamodb = clients.dynamodb();
+        reader.finish(Self {
+            out: Mutex::new(out),
+            queue: Queue::new(clients.sqs().clone(), queue),
+            scans: Scans::new(dynamodb.clone(), &table),
+            children: Children::new(Objects::new(clients.s3().clone()), reports),
+            batches: Batches::new(dynamodb.clone(), &table),
+            deliveries: Deliveries::new(dynamodb.clone(), &table),
+            settings: Settings::new(dynamodb.clone(), &table),
+            secrets: Secrets::new(clients.secrets().clone()),
+            secret_id,
+            client: Client::new(policy, Limits::default()),
+            retention_ms: i64::try_from(retention_hours * 3_600_000).unwrap_or(i64::MAX),
+        })
     }
 
     /// Handles a batch.
     pub async fn handle(self: Arc<Self>, event: SqsEvent) -> SqsBatchResponse {
-        batch::run(self, event, |notify, message| Box::pin(async move { notify.record(&message) })).await
+        batch::run(self, event, |notify, message| Box::pin(async move { notify.message(&message).await })).await
     }
 
-    fn record(&self, message: &SqsMessage) -> Result<(), Failed> {
+    async fn message(&self, message: &SqsMessage) -> Result<(), Failed> {
         let body = message.body.as_deref().unwrap_or_default();
-        let event: VerdictEvent = serde_json::from_str(body).map_err(|e| Failed::Permanent(format!("the message is no verdict event: {e}")))?;
+        let incoming = serde_json::from_str(body).map_err(|e| Failed::Permanent(format!("the message is neither verdict nor webhook: {e}")))?;
+        match incoming {
+            Incoming::Webhook { webhook } => self.attempt(webhook).await,
+            Incoming::Batch(event) => Ok(self.ask(Webhook::first(event.batch_id, Subject::Batch, now_ms())).await?),
+            Incoming::Verdict(event) => {
+                if event.callback {
+                    self.ask(Webhook::first(event.data_id.clone(), Subject::File, now_ms())).await?;
+                }
+                self.record(&event)
+            }
+        }
+    }
+
+    fn record(&self, event: &VerdictEvent) -> Result<(), Failed> {
         let mut out = self.out.lock().map_err(|_| Failed::Retry("the metric output is broken".into()))?;
-        writeln!(out, "{}", metrics(&event, now_ms()))
+        writeln!(out, "{}", metrics(event, now_ms()))
             .and_then(|()| out.flush())
             .map_err(|e| Failed::Retry(format!("metrics can not be written: {e}")))
     }
@@ -101,7 +166,11 @@ mod tests {
     #[tokio::test]
     async fn each_event_is_a_metric_line_and_poison_goes_back() {
         let out = Shared::default();
-        let notify = Arc::new(Notify::new(&Env::default(), Box::new(out.clone())).unwrap());
+        // Nobody listens there: an event without a callback needs no service.
+        let clients = Clients::for_endpoint("http://127.0.0.1:9", "us-east-1", "test", "test");
+        let keys = ["PORTCULLIS_TABLE", "PORTCULLIS_REPORT_BUCKET", "PORTCULLIS_NOTIFY_QUEUE_URL", "PORTCULLIS_WEBHOOK_SECRET_ID"];
+        let env: Env = keys.iter().map(|key| ((*key).to_owned(), "x".to_owned())).collect();
+        let notify = Arc::new(Notify::new(&env, &clients, Box::new(out.clone())).unwrap());
         let mut event = SqsEvent::default();
         let verdict = r#"{"data_id":"0123456789abcdef0123456789abcdef","code":1,"result":"Blocked","rule":"r","source":"api","size":68,"children":0,"queue_ms":3,"scan_ms":9}"#;
         event.records = vec![message("good", verdict), message("poison", "{}")];

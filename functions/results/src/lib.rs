@@ -8,17 +8,19 @@ mod asked;
 mod batch;
 mod hash;
 mod listing;
+mod webhook;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use portcullis_core::auth::{Authenticator, FirstAdmin};
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
 use portcullis_core::store::{
-    batches::Batches, children::Children, hashes::Hashes, identity::Identity, objects::Objects, scans::Scans, settings::Settings,
+    batches::Batches, children::Children, deliveries::Deliveries, hashes::Hashes, identity::Identity, objects::Objects, queue::Queue, scans::Scans,
+    settings::Settings,
 };
 
 /// What the handlers share.
@@ -30,6 +32,8 @@ pub(crate) struct Results {
     hashes: Hashes,
     children: Children,
     batches: Batches,
+    deliveries: Deliveries,
+    notify_queue: Queue,
 }
 
 /// The function's router, from its environment.
@@ -40,6 +44,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let mut reader = env.reader("results");
     let table = reader.text("PORTCULLIS_TABLE");
     let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
+    let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
     let first_admin = FirstAdmin::read(&mut reader);
     reader.finish(())?;
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
@@ -47,6 +52,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
         settings,
         scans: Scans::new(clients.dynamodb().clone(), &table),
+        deliveries: Deliveries::new(clients.dynamodb().clone(), &table),
+        notify_queue: Queue::new(clients.sqs().clone(), notify_queue),
         hashes: Hashes::new(clients.dynamodb().clone(), &table),
         batches: Batches::new(clients.dynamodb().clone(), &table),
         children: Children::new(Objects::new(clients.s3().clone()), reports),
@@ -59,6 +66,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/process/{data_id}", get(analysis::by_id))
         .route("/archive/{data_id}", get(analysis::archive))
         .route("/file/batch/{batch_id}", get(batch::status))
+        .route("/file/webhook/{data_id}", get(webhook::state))
+        .route("/file/webhook/{data_id}/resend", post(webhook::resend))
         .route("/hash/{hash}", get(hash::by_hash))
         .with_state(results);
     Ok(http::service(Function::Results, handlers))

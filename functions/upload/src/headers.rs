@@ -25,6 +25,9 @@ pub(crate) struct SubmissionHeaders {
     pub(crate) passwords: Vec<String>,
     pub(crate) engines_metadata: Option<Value>,
     pub(crate) timeout_seconds: Option<u64>,
+    /// As sent: a URL has escapes of its own.
+    pub(crate) callback_url: Option<String>,
+    pub(crate) sanitized_url: Option<String>,
 }
 
 impl SubmissionHeaders {
@@ -47,6 +50,8 @@ impl SubmissionHeaders {
             passwords: passwords(headers)?,
             engines_metadata: engines_metadata(&text("engines-metadata"))?,
             timeout_seconds: timeout(&text("global-timeout"))?,
+            callback_url: url(headers, "callbackurl"),
+            sanitized_url: url(headers, "sanitizedurl"),
         })
     }
 }
@@ -79,6 +84,12 @@ fn timeout(text: &str) -> Result<Option<u64>, ApiError> {
     let wrong =
         || ApiError::with_text(ErrorCode::BadRequest, format!("`global-timeout` is not a whole number of seconds from 1 to {LONGEST_TIMEOUT}."));
     seconds.map(Some).ok_or_else(wrong)
+}
+
+/// A header that names a URL, neither decoded nor judged. What is no text is kept as something no URL is.
+fn url(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name).filter(|value| !value.is_empty())?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// `archivepwd` and `archivepwd<N>`, in the order of N.

@@ -25,6 +25,7 @@ use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
 use portcullis_core::store::queue::{Gauge, Queue};
 use portcullis_core::store::{batches::Batches, children::Children, identity::Identity, objects::Objects, scans::Scans, settings::Settings};
+use portcullis_outbound::{Guard, Policy};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub(crate) struct Upload {
     /// How full the scan queue is.
     queue: Arc<Gauge>,
     scan_queue: Queue,
+    /// Judges the URLs that submissions name.
+    guard: Guard,
     bucket: Arc<str>,
     signing: presign::Signing,
     /// Life of a presigned upload, seconds.
@@ -67,6 +70,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let sync_seconds = reader.number("PORTCULLIS_SYNC_SECONDS", 1..=28);
     let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
     let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
+    let guard = Guard::new(Policy::read(&mut reader));
     reader.finish(())?;
     let scan_queue = Queue::new(clients.sqs().clone(), scan_queue);
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
@@ -81,6 +85,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         queue: Arc::new(Gauge::new(scan_queue.clone())),
         scan_queue,
         announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), batches),
+        guard,
         bucket: bucket.into(),
         signing: presign::Signing::new(clients.config()),
         presign_seconds,

@@ -57,7 +57,13 @@ impl Upload {
         let rules = rules::in_force(&self.settings).await?;
         let rule = rules::select(&rules, &sent.rule, &sent.user_agent, &caller)?.clone();
         self.has_room().await?;
-        let wishes = Wishes { engines_metadata: sent.engines_metadata, timeout_seconds: sent.timeout_seconds, ..Wishes::default() };
+        let wishes = Wishes {
+            engines_metadata: sent.engines_metadata,
+            timeout_seconds: sent.timeout_seconds,
+            callback_url: self.checked(sent.callback_url, ErrorCode::CallbackInvalid)?,
+            sanitized_url: self.checked(sent.sanitized_url, ErrorCode::SanitizedInvalid)?,
+            ..Wishes::default()
+        };
         // The parts have their day; the scan has its time after it.
         let most = if source == Source::Multipart { parts::WINDOW_MS + self.deadline_ms } else { self.deadline_ms };
         let life = wishes.timeout_seconds.and_then(|seconds| i64::try_from(seconds * 1000).ok()).map_or(most, |ms| ms.min(most));
@@ -94,6 +100,15 @@ impl Upload {
                 Ok(())
             }
         }
+    }
+
+    /// A URL as it was sent, if requests may be made to it.
+    pub(crate) fn checked(&self, url: Option<String>, invalid: ErrorCode) -> Result<Option<String>, ApiError> {
+        if let Some(Err(refused)) = url.as_deref().map(|url| self.guard.check(url)) {
+            tracing::info!(%refused, "a URL was refused");
+            return Err(invalid.into());
+        }
+        Ok(url)
     }
 
     /// Writes the record; that of a file of a batch together with its place there.

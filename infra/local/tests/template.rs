@@ -285,6 +285,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dynamodb: BatchGetItem GetItem PutItem Query UpdateItem on DataTableArn",
             "s3: GetObject on ReportBucketArn/*",
+            "sqs: SendMessage on NotifyQueueArn",
             "secretsmanager: GetSecretValue on SigningSecretArn",
         ],
     ),
@@ -293,6 +294,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "Notify",
         &[
             "sqs: ChangeMessageVisibility DeleteMessage GetQueueAttributes ReceiveMessage on NotifyQueueArn",
+            "sqs: SendMessage on NotifyQueueArn",
+            "dynamodb: GetItem PutItem Query UpdateItem on DataTableArn",
+            "s3: GetObject on ReportBucketArn/*",
             "secretsmanager: GetSecretValue on WebhookSecretArn",
         ],
     ),

@@ -30,14 +30,14 @@ pub const KEYS: &[Key] = &[
         name: "PORTCULLIS_TABLE",
         doc: "Name of the DynamoDB table.",
         default: None,
-        functions: &["auth", "upload", "scan", "results", "admin", "sweep"],
+        functions: &["auth", "upload", "scan", "results", "admin", "sweep", "notify"],
     },
     Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan"] },
     Key {
         name: "PORTCULLIS_REPORT_BUCKET",
         doc: "Bucket for reports too large for the table.",
         default: None,
-        functions: &["upload", "scan", "results"],
+        functions: &["upload", "scan", "results", "notify"],
     },
     Key {
         name: "PORTCULLIS_DEFINITIONS_BUCKET",
@@ -50,7 +50,7 @@ pub const KEYS: &[Key] = &[
         name: "PORTCULLIS_NOTIFY_QUEUE_URL",
         doc: "URL of the queue that verdict events go to.",
         default: None,
-        functions: &["upload", "scan", "sweep"],
+        functions: &["upload", "scan", "sweep", "notify", "results"],
     },
     Key {
         name: "PORTCULLIS_ADMIN_APIKEY_SHA256",
@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
         name: "PORTCULLIS_RETENTION_HOURS",
         doc: "Time that results are kept, in hours, 1–87600.",
         default: Some("720"),
-        functions: &["upload", "scan"],
+        functions: &["upload", "scan", "notify"],
     },
     Key { name: "PORTCULLIS_WORKERS", doc: "Worker processes that analyse files side by side, 1–64.", default: Some("2"), functions: &["scan"] },
     Key {

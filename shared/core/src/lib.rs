@@ -15,4 +15,5 @@ pub mod intake;
 pub mod rules;
 pub mod store;
 pub mod telemetry;
+pub mod webhook;
 pub mod wire;

@@ -108,6 +108,7 @@ pub struct Emulator {
     queues: Queues,
     buckets: Buckets,
     secrets: Secrets,
+    calls: server::Calls,
     db: Arc<Db>,
     close: watch::Sender<bool>,
     server: Option<JoinHandle<()>>,
@@ -135,14 +136,16 @@ impl Emulator {
         let queues = Queues::new(Arc::clone(&db), endpoint.clone(), config.region.clone(), closing.clone());
         let buckets = Buckets::new(Arc::clone(&db), bodies, queues.clone(), config.region.clone());
         let secrets = Secrets::new(Arc::clone(&db), config.region);
+        let calls = server::Calls::default();
         let services = server::Services {
+            calls: calls.clone(),
             dynamodb,
             queues: queues.clone(),
             secrets: secrets.clone(),
             s3: s3::Server::new(buckets.clone(), config.access_key, config.secret_key),
         };
         let server = tokio::spawn(server::run(listener, services, closing));
-        Ok(Self { endpoint, queues, buckets, secrets, db, close, server: Some(server), _lock: lock })
+        Ok(Self { endpoint, queues, buckets, secrets, calls, db, close, server: Some(server), _lock: lock })
     }
 
     /// `http://127.0.0.1:PORT`, for the endpoint settings of the SDK.
@@ -163,6 +166,11 @@ impl Emulator {
     /// The secrets, without HTTP.
     pub fn secrets(&self) -> Secrets {
         self.secrets.clone()
+    }
+
+    /// Calls of an operation since the start, by its `X-Amz-Target`; S3 has none.
+    pub fn calls(&self, operation: &str) -> u64 {
+        self.calls.of(operation)
     }
 
     /// Stops listening, ends waiting receives with an empty answer, and lets running calls finish (at most 5 s).

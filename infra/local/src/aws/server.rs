@@ -3,7 +3,9 @@
 //! What always holds: every socket has `TCP_NODELAY` (ten times the requests per second on loopback), and S3 bodies
 //! pass through unbuffered.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -26,12 +28,34 @@ const MAX_JSON_BYTES: usize = 16 * 1024 * 1024;
 /// How long running calls may take after shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How often each operation was called: what a test asks that wants to know what an answer cost.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Calls(Arc<Mutex<HashMap<String, u64>>>);
+
+impl Calls {
+    pub(super) fn of(&self, operation: &str) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(operation).copied().unwrap_or_default()
+    }
+
+    fn count(&self, operation: &str) {
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names come from outside: not any number of them is remembered.
+        let room = calls.len() < 200;
+        match calls.get_mut(operation) {
+            Some(count) => *count += 1,
+            None if room => drop(calls.insert(operation.to_owned(), 1)),
+            None => {}
+        }
+    }
+}
+
 /// What a connection needs.
 #[derive(Debug, Clone)]
 pub(super) struct Services {
     pub(super) dynamodb: DynamoDb,
     pub(super) queues: Queues,
     pub(super) secrets: Secrets,
+    pub(super) calls: Calls,
     pub(super) s3: s3::Server,
 }
 
@@ -91,6 +115,9 @@ fn log(ended: Result<(), hyper::Error>) {
 
 async fn dispatch(services: &Services, request: Request<Incoming>) -> Response<Body> {
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !target.is_empty() {
+        services.calls.count(target);
+    }
     if let Some(operation) = target.strip_prefix(wire::TARGET) {
         let operation = operation.to_owned();
         return match collect(request.into_body()).await {

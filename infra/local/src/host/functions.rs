@@ -51,7 +51,7 @@ fn start(function: &Function, clients: &Clients, options: &HostOptions) -> Resul
             let host = portcullis_scan::HostOptions { executable: options.executable.clone(), test_hooks: options.test_hooks };
             Hosted::Scan(Arc::new(Scan::new(&env, clients, host)?))
         }
-        "notify" => Hosted::Notify(Arc::new(Notify::new(&env, Box::new(std::io::sink()))?)),
+        "notify" => Hosted::Notify(Arc::new(Notify::new(&env, clients, Box::new(std::io::sink()))?)),
         "sweep" => Hosted::Sweep(Arc::new(Sweep::new(&env, clients)?)),
         other => return Err(HostError::UnknownFunction(other.to_owned())),
     })

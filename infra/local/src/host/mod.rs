@@ -183,6 +183,11 @@ impl Host {
         Ok(Self { addr, access, topology, admin, stop, tasks, emulator })
     }
 
+    /// Calls of an operation of the embedded services since the start, by its `X-Amz-Target`, e.g. `DynamoDB_20120810.GetItem`.
+    pub fn calls(&self, operation: &str) -> u64 {
+        self.emulator.calls(operation)
+    }
+
     /// Stops taking requests and messages, and lets running work end (at most 20 s). What does not end is
     /// taken up again at the next start.
     pub async fn stop(mut self) {

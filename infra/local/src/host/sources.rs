@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use portcullis_core::clock::now_ms;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::HostError;
@@ -14,8 +14,11 @@ use super::functions::{Functions, Hosted};
 use crate::aws::sqs::{Message, Queues};
 use crate::template::{EventSource, Schedule, Topology};
 
-/// Batches of one queue handled side by side. Analysis itself is bounded by the worker pool.
-const PARALLEL: usize = 4;
+/// Batches of the scan queue handled side by side. Analysis itself is bounded by the worker pool.
+const SCANS: usize = 4;
+/// Batches of the notify queue handled side by side: nearly all they do is wait for receivers, and Lambda has as many
+/// instances as there are batches.
+const NOTIFICATIONS: usize = 128;
 /// Longest wait for messages, as Lambda polls.
 const WAIT: Duration = Duration::from_secs(20);
 /// SQS hands out at most this many messages at once.
@@ -37,9 +40,8 @@ pub(super) fn start(
             queues: queues.clone(),
             timeout: Duration::from_secs(u64::from(timeout)),
         };
-        for _ in 0..PARALLEL {
-            tasks.spawn(pump.clone().run(stopping.clone()));
-        }
+        let parallel = if matches!(pump.function, Hosted::Notify(_)) { NOTIFICATIONS } else { SCANS };
+        tasks.spawn(Arc::new(pump).run(parallel, stopping.clone()));
     }
     for schedule in &topology.schedules {
         tasks.spawn(on_schedule(schedule.clone(), functions.get(&schedule.function)?.clone(), stopping.clone()));
@@ -47,7 +49,6 @@ pub(super) fn start(
     Ok(())
 }
 
-#[derive(Clone)]
 struct Pump {
     source: EventSource,
     function: Hosted,
@@ -56,22 +57,37 @@ struct Pump {
 }
 
 impl Pump {
-    async fn run(self, mut stopping: watch::Receiver<bool>) {
+    async fn run(self: Arc<Self>, parallel: usize, mut stopping: watch::Receiver<bool>) {
         let queue = &self.source.queue;
+        let room = Arc::new(Semaphore::new(parallel));
+        let mut running = JoinSet::new();
         while !*stopping.borrow() {
+            // Messages stay in the queue while there is nobody to handle them.
+            let permit = tokio::select! {
+                permit = Arc::clone(&room).acquire_owned() => permit,
+                _ = stopping.changed() => break,
+            };
+            while running.try_join_next().is_some() {}
             let received = tokio::select! {
                 received = self.queues.receive(queue, self.source.batch_size.clamp(1, MOST), WAIT, None) => received,
                 _ = stopping.changed() => break,
             };
             match received {
                 Ok(messages) if messages.is_empty() => {}
-                Ok(messages) => self.deliver(messages).await,
+                Ok(messages) => {
+                    let pump = Arc::clone(&self);
+                    running.spawn(async move {
+                        pump.deliver(messages).await;
+                        drop(permit);
+                    });
+                }
                 Err(error) => {
                     tracing::error!(queue, %error, "can not receive");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
         }
+        while running.join_next().await.is_some() {}
     }
 
     /// Calls the function; deletes what it handled, leaves what it named to the queue.

@@ -69,6 +69,9 @@ pub struct VerdictEvent {
     pub queue_ms: i64,
     /// Claim to verdict, ms.
     pub scan_ms: i64,
+    /// Whether somebody is to be called back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub callback: bool,
 }
 
 /// Every file of a batch with a callback has ended, and the batch is closed: its result is to be posted.
@@ -93,6 +96,7 @@ impl VerdictEvent {
             children: outcome.child_count,
             queue_ms: outcome.started_at - record.submission.created_at,
             scan_ms: outcome.finished_at - outcome.started_at,
+            callback: record.submission.wishes.callback_url.is_some(),
         })
     }
 }

@@ -60,6 +60,10 @@ codes! {
     LocalScanRefused = 400, "Local scan is not supported.";
     /// The body ended early or could not be read.
     BodyUnreadable = 400, "The request body could not be read.";
+    /// The guard refuses the `callbackurl` (contract §4.5).
+    CallbackInvalid = 400, "Callback url is invalid.";
+    /// The guard refuses the `sanitizedurl`.
+    SanitizedInvalid = 400, "Sanitized url is invalid.";
     /// `POST /file/sync` with a `callbackurl`: the answer itself is the result.
     CallbackWithSync = 403, "A callback url is not supported here.";
     /// `POST /file/sync`: the scan takes longer than a connection may.

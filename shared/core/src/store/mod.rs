@@ -15,6 +15,7 @@
 //! | user by name | `USERNAME#<directory>/<name>` | `USER` | GetItem |
 //! | static API key | `APIKEY#<sha256 of the key>` | `KEY` | BatchGetItem with the next |
 //! | session | `SESSION#<sha256 of the key>` | `SESSION` | BatchGetItem |
+//! | delivery of a webhook | `WEBHOOK#<data_id or batch_id>` | `DELIVERY` | GetItem |
 //! | configuration | `CONFIG` | name | GetItem, cached 5 s |
 //!
 //! Items stay far below 400 KB. `expires_at` (seconds) is the TTL attribute; DynamoDB deletes late, so
@@ -23,6 +24,7 @@
 mod attributes;
 pub mod batches;
 pub mod children;
+pub mod deliveries;
 pub mod hashes;
 pub mod identity;
 pub mod multipart;

@@ -49,6 +49,14 @@ impl Queue {
         self.send(body).await
     }
 
+    /// Sends one message that is handed out after `seconds` (0–900) at the earliest.
+    pub async fn send_after(&self, body: impl Into<String>, seconds: u32) -> Result<(), StoreError> {
+        let delay = i32::try_from(seconds.min(900)).unwrap_or_default();
+        let request = self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(delay);
+        request.send().await.map_err(|e| StoreError::from_sdk("send a message", e))?;
+        Ok(())
+    }
+
     /// Makes a message that is being worked on visible again after `delay` (0–12 h, whole seconds, rounded up).
     pub async fn retry_after(&self, receipt_handle: &str, delay: Duration) -> Result<(), StoreError> {
         let seconds = i32::try_from(delay.as_millis().div_ceil(1000)).unwrap_or(i32::MAX).min(43_200);

@@ -8,6 +8,7 @@
 
 mod batches;
 mod claims;
+mod deliveries;
 mod hashes;
 mod identity;
 mod interleavings;
