@@ -22,7 +22,7 @@ fn a_clean_archive_is_clean_and_lists_its_children() {
     assert_eq!(lines(&report), ["0 a.zip", "0 a.zip/b.txt", "0 a.zip/c.zip", "0 a.zip/c.zip/deep.txt", "0 a.zip/empty"]);
     assert_eq!(report.children.iter().map(|c| c.depth).collect::<Vec<_>>(), [1, 1, 2, 1]);
     assert!(report.root.is_archive && report.children[1].is_archive && !report.children[0].is_archive);
-    assert!(report.children.iter().all(|c| c.engines.len() == 3 && c.digests.sha256.len() == 64));
+    assert!(report.children.iter().all(|c| c.engines.len() == report.root.engines.len() && c.digests.sha256.len() == 64));
     assert_eq!(report.children[3].file_type.mime, "application/x-empty");
 }
 
@@ -290,7 +290,7 @@ fn depth_is_limited() {
     assert_eq!(over.root.verdict.code, Code::ExceededArchiveDepth);
     assert_eq!(over.children.len(), 2);
     assert!(over.children.iter().all(|c| c.verdict.code == Code::ExceededArchiveDepth));
-    assert_eq!(over.children[1].engines.len(), 3, "it is not opened, but scanned");
+    assert_eq!(over.children[1].engines.len(), over.root.engines.len(), "it is not opened, but scanned");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use memchr::memmem;
 use portcullis_core::domain::report::FileType;
 
-use super::{Extractor, Format, Sink, Stop, cab, rar, sevenz};
+use super::{Extractor, Format, Sink, Stop, cab, closed, rar, sevenz};
 
 const SIGNATURES: &[(&[u8], &str)] = &[(b"7z\xbc\xaf\x27\x1c", "7-Zip"), (b"Rar!\x1a\x07", "RAR"), (b"MSCF\0\0\0\0", "Cabinet")];
 /// Bytes of a row of the section table (PE/COFF specification, "Section Table").
@@ -56,14 +56,20 @@ fn first(content: &[u8]) -> Option<(usize, &'static dyn Extractor)> {
 
 /// The format of an archive that this content carries, and whose header is damaged.
 pub(super) fn find(content: &[u8], file_type: &FileType) -> Option<&'static str> {
-    if first(content).is_some() {
-        return None;
-    }
     let range = match file_type.category.as_str() {
         "G" => content,
         "E" if content.starts_with(b"MZ") => content.get(overlay(content)?..)?,
         _ => return None,
     };
+    // An archive that is opened may be just one of the files that an installer holds.
+    if content.starts_with(b"MZ")
+        && let Some(installer) = closed::installer(range)
+    {
+        return Some(installer);
+    }
+    if first(content).is_some() {
+        return None;
+    }
     SIGNATURES.iter().find(|(signature, _)| memmem::find(range, signature).is_some()).map(|(_, name)| *name)
 }
 

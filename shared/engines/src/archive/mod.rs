@@ -7,6 +7,7 @@
 
 mod cab;
 mod carried;
+mod closed;
 mod cpio;
 mod documents;
 mod iso;

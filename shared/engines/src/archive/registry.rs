@@ -2,7 +2,7 @@
 
 use portcullis_core::domain::report::FileType;
 
-use super::{Format, Sink, Stop, cab, carried, cpio, documents, iso, rar, sevenz, streams, tar, unix, zip};
+use super::{Format, Sink, Stop, cab, carried, closed, cpio, documents, iso, rar, sevenz, streams, tar, unix, zip};
 use crate::engine::guarded;
 
 /// All formats, by family. Every one that recognises a content opens it, in this order.
@@ -79,6 +79,8 @@ pub(crate) fn plan(content: &[u8], file_type: &FileType, enabled: bool) -> Plan 
         let is_covered = formats.iter().any(|format| format.extractor.covers(content, file_type));
         let closed = if is_container(file_type) && !is_covered {
             Some(format!("contents of this format can not be looked into: {}", file_type.description))
+        } else if let Some(what) = closed::find(content).filter(|_| formats.is_empty()) {
+            Some(format!("contents of this format can not be looked into: {what}"))
         } else {
             carried::find(content, file_type).map(|what| format!("the file carries an archive that can not be looked into: {what}"))
         };
@@ -100,7 +102,7 @@ mod tests {
         ("UDF", "a file may lie in several places of the image, which the library for it does not follow"),
         ("ARJ, ACE, LHA, ZOO, ARC", "the libraries for them are young, and hardly tested on damaged archives"),
         ("Disk images (DMG, VHD, VMDK, QCOW2, WIM)", "file systems inside; no library that is tested on hostile ones"),
-        ("CHM, StuffIt, SZDD", "no sound library"),
+        ("CHM, StuffIt, BinHex, SIS, KWAJ; NSIS and Inno Setup installers", "no sound library"),
         ("lzip, lzop, compress (`.Z`), Brotli, bzip3", "rare, or without a signature"),
     ];
 

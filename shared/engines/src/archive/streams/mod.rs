@@ -8,6 +8,7 @@ mod bzip2;
 mod gzip;
 mod lz4;
 mod lzma;
+mod szdd;
 mod xz;
 mod zstd;
 
@@ -30,6 +31,7 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "LZMA (`.lzma`)", reads: "with the usual properties; dictionaries up to 128 MiB", extractor: &lzma::LZMA },
     Format { name: "Zstandard", reads: "all frames; windows up to 128 MiB; no dictionaries", extractor: &zstd::ZSTD },
     Format { name: "LZ4", reads: "all frames but legacy ones; no dictionaries", extractor: &lz4::LZ4 },
+    Format { name: "MS-DOS compress (SZDD)", reads: "all", extractor: &szdd::SZDD },
 ];
 
 /// A member that was decoded.

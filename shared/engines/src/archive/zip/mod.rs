@@ -23,7 +23,7 @@ use super::{Entry, Extractor, Format, ReadFault, Sink, Stop};
 /// What is opened.
 pub(super) const FORMATS: &[Format] = &[Format {
     name: "ZIP, and what is made of it (OOXML, ODF, JAR, APK, EPUB)",
-    reads: "all methods but implode and reduce; ZIP64; AES and ZipCrypto with a password; behind programs and other content",
+    reads: "all methods, those of PKZIP 1 included; ZIP64; AES and ZipCrypto with a password; behind programs and other content",
     extractor: &Zip,
 }];
 
