@@ -135,6 +135,8 @@ impl Scan {
         let Some(rule) = rules.into_iter().find(|rule| rule.name == submission.rule) else {
             return failed(format!("Rule `{}` does not exist any more.", submission.rule));
         };
+        let basis = Basis { rule: rule.version(), ..Basis::default() };
+        let failed = |detail: String| Ok(self::failed(submission, object, basis.clone(), detail));
         if object.size > rule.max_file_size {
             return failed(format!("The file has {} bytes, more than the {} that rule `{}` permits.", object.size, rule.max_file_size, rule.name));
         }
