@@ -117,6 +117,7 @@ mod tests {
             attempts: 1,
             started_at: None,
             object: None,
+            fetched: None,
             outcome: None,
         };
         let mut claimed = Claimed { record, token: String::new(), passwords: Vec::new(), partial: None };

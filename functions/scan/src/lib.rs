@@ -26,7 +26,7 @@ use portcullis_core::store::{
     batches::Batches, children::Children, hashes::Hashes, objects::Objects, partial::Partials, queue::Queue, scans::Scans, settings::Settings,
 };
 use portcullis_engines::{WorkerConfig, WorkerPool};
-use portcullis_outbound::Policy;
+use portcullis_outbound::{Client, Policy};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -46,6 +46,8 @@ pub struct Scan {
     settings: Settings,
     scan_queue: Queue,
     announcer: Announcer,
+    /// Fetches what `downloadfrom` names.
+    downloads: Client,
     pool: WorkerPool,
     /// How workers are started: those that check new rules are alike.
     worker: WorkerConfig,
@@ -116,6 +118,7 @@ impl Scan {
             announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), Batches::new(dynamodb.clone(), &table)),
             pool: WorkerPool::new(worker.clone()),
             worker,
+            downloads: Client::new(outbound.clone(), tasks::DOWNLOAD_LIMITS),
             definitions,
             slots: Semaphore::new(workers),
             slice: Duration::from_millis(slice),

@@ -6,6 +6,7 @@
 //! | object there, no worker | its event was lost: a scan request is sent |
 //! | no object, upload window open | looked at again when it closes |
 //! | a multipart upload without object | its parts are looked at again |
+//! | a download without object | it is asked for again |
 //! | no object, upload window closed | ends as `Failed`: the file never arrived |
 //! | a worker holds it | looked at again when the claim may have ended |
 //!
@@ -168,6 +169,8 @@ fn by_object(due: &Due, object_exists: bool, now: i64) -> Action {
         Source::Event => Action::Fail("The object was removed before it could be scanned."),
         // The event of the last part may have been lost, or its worker.
         Source::Multipart if now < submission.created_at + WINDOW_MS => Action::Ask(Task::Assemble { data_id: submission.id.clone() }),
+        // Its task may have been lost, or its worker.
+        Source::Download => Action::Ask(Task::Download { data_id: submission.id.clone() }),
         Source::Multipart => Action::Fail("Not all parts of the file arrived."),
         _ if now < closes => Action::Later(closes),
         _ => Action::Fail("The file never arrived."),
@@ -196,7 +199,10 @@ mod tests {
             size: 1,
             wishes: Wishes::default(),
         };
-        Due { record: Record { submission, state: State::Uploading, attempts: 0, started_at: None, object: None, outcome: None }, claim_until }
+        Due {
+            record: Record { submission, state: State::Uploading, attempts: 0, started_at: None, object: None, fetched: None, outcome: None },
+            claim_until,
+        }
     }
 
     #[test]

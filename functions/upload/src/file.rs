@@ -19,11 +19,11 @@ use portcullis_core::store::StoreError;
 use serde_json::{Value, json};
 use sync_wrapper::SyncWrapper;
 
-use crate::{Upload, form};
+use crate::{Upload, download, form};
 
 /// Accepts one file. Answers as soon as the object is stored; the scan starts by the object's event.
 pub(crate) async fn submit(State(upload): State<Upload>, request: Request) -> Result<Json<Value>, ApiError> {
-    if form::is_form(request.headers()) {
+    if form::is_form(request.headers()) && download::asked(request.headers()).is_none() {
         return Ok(upload.accept_form(request, false).await?.answer());
     }
     let submission = upload.accept(request).await?;
@@ -54,6 +54,10 @@ impl Upload {
     /// Records the submission of a request and stores its body.
     pub(crate) async fn accept(&self, request: Request) -> Result<Submission, ApiError> {
         let (parts, body) = request.into_parts();
+        if let Some(url) = download::asked(&parts.headers) {
+            let no_body = length(&parts.headers, &body).is_err_and(|error| error.code() == ErrorCode::EmptyFile);
+            return self.accept_download(&parts, no_body, url).await;
+        }
         let mut planned = self.plan(&parts.headers, &parts.uri, Source::Api).await?;
         let size = length(&parts.headers, &body)?;
         if size > planned.rule.max_file_size {

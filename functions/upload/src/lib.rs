@@ -5,6 +5,7 @@
 
 mod batch;
 mod cancel;
+mod download;
 mod file;
 mod form;
 mod headers;
@@ -25,7 +26,7 @@ use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
 use portcullis_core::store::queue::{Gauge, Queue};
 use portcullis_core::store::{batches::Batches, children::Children, identity::Identity, objects::Objects, scans::Scans, settings::Settings};
-use portcullis_outbound::{Guard, Policy};
+use portcullis_outbound::{Client, Policy};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -40,8 +41,8 @@ pub(crate) struct Upload {
     /// How full the scan queue is.
     queue: Arc<Gauge>,
     scan_queue: Queue,
-    /// Judges the URLs that submissions name.
-    guard: Guard,
+    /// Judges the URLs that submissions name, and looks at what `downloadfrom` leads to.
+    outbound: Client,
     bucket: Arc<str>,
     signing: presign::Signing,
     /// Life of a presigned upload, seconds.
@@ -70,7 +71,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let sync_seconds = reader.number("PORTCULLIS_SYNC_SECONDS", 1..=28);
     let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
     let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
-    let guard = Guard::new(Policy::read(&mut reader));
+    let policy = Policy::read(&mut reader);
     reader.finish(())?;
     let scan_queue = Queue::new(clients.sqs().clone(), scan_queue);
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
@@ -84,8 +85,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         objects: Objects::new(clients.s3().clone()),
         queue: Arc::new(Gauge::new(scan_queue.clone())),
         scan_queue,
+        outbound: Client::new(policy, download::LIMITS),
         announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), batches),
-        guard,
         bucket: bucket.into(),
         signing: presign::Signing::new(clients.config()),
         presign_seconds,

@@ -104,7 +104,7 @@ impl Upload {
 
     /// A URL as it was sent, if requests may be made to it.
     pub(crate) fn checked(&self, url: Option<String>, invalid: ErrorCode) -> Result<Option<String>, ApiError> {
-        if let Some(Err(refused)) = url.as_deref().map(|url| self.guard.check(url)) {
+        if let Some(Err(refused)) = url.as_deref().map(|url| self.outbound.guard().check(url)) {
             tracing::info!(%refused, "a URL was refused");
             return Err(invalid.into());
         }

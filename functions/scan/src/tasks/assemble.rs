@@ -67,10 +67,14 @@ impl Scan {
             let built = tokio::time::timeout(left, self.join(submission, &parts)).await;
             built.unwrap_or_else(|_| Err(StoreError::Retry { what: "put parts together", source: "the invocation has no time left".into() }))
         });
-        if let Prepared::Object(size) = built.await? {
-            tracing::info!(data_id = %id, parts = parts.len(), size, "put together");
-            self.forget(submission, &parts).await;
-            return Ok(());
+        match built.await? {
+            Prepared::Object(size) => {
+                tracing::info!(data_id = %id, parts = parts.len(), size, "put together");
+                self.forget(submission, &parts).await;
+                return Ok(());
+            }
+            Prepared::Failed(error) => return Err(Failed::Retry(portcullis_core::error::chain(&error)).into()),
+            Prepared::Lost => {}
         }
         // Somebody else does it, or did: then nobody needs the parts.
         if let Some((record, _)) = self.scans.get(id).await?
@@ -151,9 +155,9 @@ impl Scan {
     }
 
     /// Does `work`, which makes the object of a submission, as the only one who does; its success is written down.
-    pub(super) async fn preparing<W>(&self, id: &DataId, work: W) -> Result<Prepared, ScanFailure>
+    pub(super) async fn preparing<W, E>(&self, id: &DataId, work: W) -> Result<Prepared<E>, ScanFailure>
     where
-        W: Future<Output = Result<ObjectRef, StoreError>>,
+        W: Future<Output = Result<ObjectRef, E>>,
     {
         let token = DataId::random().to_string();
         match self.scans.prepare(id, &token).await {
@@ -172,7 +176,7 @@ impl Scan {
                 tracing::warn!(data_id = %id, error = %portcullis_core::error::chain(&error), "not written down; the object's event tells");
             }
         }
-        made.map(|object| Prepared::Object(object.size)).map_err(|error| Failed::Retry(portcullis_core::error::chain(&error)).into())
+        Ok(made.map_or_else(Prepared::Failed, |object| Prepared::Object(object.size)))
     }
 
     /// Returns when somebody else is to do it, or nobody: the submission went on, or was cancelled.
@@ -202,15 +206,17 @@ impl Scan {
 }
 
 /// What became of making an object.
-pub(super) enum Prepared {
+pub(super) enum Prepared<E> {
     /// It is there, and has so many bytes.
     Object(u64),
+    /// It could not be made.
+    Failed(E),
     /// It is not this worker's to make.
     Lost,
 }
 
 /// Whether the submission needs no object any more.
-fn has_gone_on(record: &Record) -> bool {
+pub(super) fn has_gone_on(record: &Record) -> bool {
     record.state != State::Uploading || record.object.is_some()
 }
 

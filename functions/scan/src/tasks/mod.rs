@@ -7,6 +7,8 @@ mod rescan;
 
 use portcullis_core::domain::event::Task;
 
+pub(crate) use download::LIMITS as DOWNLOAD_LIMITS;
+
 use crate::{Scan, ScanFailure};
 
 impl Scan {

@@ -138,6 +138,18 @@ pub struct ObjectRef {
     pub size: u64,
 }
 
+/// How far a `downloadfrom` came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fetched {
+    /// Bytes so far.
+    pub bytes: u64,
+    /// Tries that failed.
+    pub failures: u32,
+    /// Why the last one did; empty when none did.
+    pub error: String,
+}
+
 /// Where a submission stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -212,6 +224,8 @@ pub struct Record {
     pub started_at: Option<i64>,
     /// The object judged, once seen.
     pub object: Option<ObjectRef>,
+    /// Of a download: how far it came.
+    pub fetched: Option<Fetched>,
     /// Present when `Done`.
     pub outcome: Option<Outcome>,
 }

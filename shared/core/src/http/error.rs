@@ -70,6 +70,16 @@ codes! {
     StillScanning = 408, "The scan has not ended yet.";
     /// The scan queue is full (contract §3.5).
     TooBusy = 503, "Server is too busy. Try again later.";
+    /// `downloadfrom` is no URL, or one that requests must not go to.
+    DownloadUrl = 400, "Invalid download url.";
+    /// `downloadfrom` has another scheme.
+    DownloadScheme = 400, "Download url must start with http:// or https://.";
+    /// `downloadfrom` leads elsewhere.
+    DownloadRedirects = 400, "Redirect link not supported.";
+    /// What `downloadfrom` leads to does not say what it is.
+    DownloadUnknown = 400, "Cannot get file name and file size from url.";
+    /// `downloadfrom` with a body.
+    DownloadAndBody = 400, "Both body data and download link were given.";
     /// The rule does not take files in parts (contract §7.3).
     MultipartDisabled = 403, "Multipart upload is disabled.";
     /// All parts are there; what they make is being scanned.

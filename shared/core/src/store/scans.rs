@@ -15,7 +15,7 @@ use super::attributes::{Item, is_expired, json, key, n, number, parsed, s, text}
 use crate::clock::now_ms;
 use crate::domain::id::DataId;
 use crate::domain::report::FileReport;
-use crate::domain::submission::{ObjectRef, Outcome, Record, State, Submission};
+use crate::domain::submission::{Fetched, ObjectRef, Outcome, Record, State, Submission};
 use crate::domain::verdict::{Code, Verdict};
 
 /// Life of a claim without renewal, in ms. A dead worker's file waits at most this long.
@@ -331,6 +331,23 @@ impl Scans {
         Ok(())
     }
 
+    /// Writes down how far a download came.
+    ///
+    /// # Errors
+    /// `Conflict` when the submission went on or ended.
+    pub async fn fetched(&self, id: &DataId, fetched: &Fetched) -> Result<(), StoreError> {
+        self.update(id)
+            .update_expression("SET fetched = :fetched")
+            .condition_expression("attribute_exists(pk) AND #state = :uploading")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":uploading", s("uploading"))
+            .expression_attribute_values(":fetched", json(fetched)?)
+            .send()
+            .await
+            .map_err(|e| StoreError::from_sdk("write down a download's progress", e))?;
+        Ok(())
+    }
+
     /// Ends what [`Scans::prepare`] began: with the object, which is pinned, or without (somebody may try again).
     ///
     /// # Errors
@@ -488,6 +505,7 @@ fn record(item: &Item) -> Result<Record, StoreError> {
         attempts: tries(item),
         object: parsed(item, "object_ref")?,
         started_at: number(item, "started_at"),
+        fetched: parsed(item, "fetched")?,
         outcome: parsed(item, "outcome")?,
     })
 }

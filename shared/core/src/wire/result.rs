@@ -27,6 +27,8 @@ const PROGRESS_RUNNING: u8 = 40;
 pub struct AnalysisResult {
     data_id: DataId,
     #[serde(skip_serializing_if = "Option::is_none")]
+    download_info: Option<DownloadInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     extracted_files: Option<ExtractedFiles>,
     file_info: FileInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,6 +37,15 @@ pub struct AnalysisResult {
     scan_results: ScanResults,
     #[serde(skip_serializing_if = "Option::is_none")]
     yara: Option<Yara>,
+}
+
+/// Of a `downloadfrom` (contract §2.1).
+#[derive(Clone, Debug, Serialize)]
+struct DownloadInfo {
+    error_detail: String,
+    progress: u8,
+    status: &'static str,
+    url: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -162,7 +173,10 @@ impl AnalysisResult {
 /// The result of a submission as it stands.
 pub fn of_record(record: &Record, children: Option<ExtractedFiles>) -> AnalysisResult {
     match &record.outcome {
-        Some(outcome) => finished(&record.submission, &record.submission.id, outcome, &outcome.report, children),
+        Some(outcome) => AnalysisResult {
+            download_info: download_info(record),
+            ..finished(&record.submission, &record.submission.id, outcome, &outcome.report, children)
+        },
         None => running(record),
     }
 }
@@ -190,6 +204,7 @@ fn running(record: &Record) -> AnalysisResult {
     let progress = if record.state == State::Uploading { PROGRESS_WAITING } else { PROGRESS_RUNNING };
     AnalysisResult {
         data_id: submission.id.clone(),
+        download_info: download_info(record),
         extracted_files: None,
         file_info: FileInfo {
             display_name: display(&submission.name),
@@ -239,6 +254,7 @@ fn finished(submission: &Submission, id: &DataId, outcome: &Outcome, report: &Fi
     let verdict = &report.verdict;
     AnalysisResult {
         data_id: id.clone(),
+        download_info: None,
         extracted_files: children,
         file_info: FileInfo {
             display_name: display(&report.name),
@@ -288,6 +304,23 @@ fn finished(submission: &Submission, id: &DataId, outcome: &Outcome, report: &Fi
         },
         yara: Some(yara(report)),
     }
+}
+
+/// How far the download of a submission is; `None` for one that is none.
+fn download_info(record: &Record) -> Option<DownloadInfo> {
+    let url = record.submission.wishes.download_url.clone()?;
+    let fetched = record.fetched.clone().unwrap_or_default();
+    let (status, progress) = match (&record.object, &record.outcome) {
+        (Some(_), _) => ("Downloaded", 100),
+        (None, Some(_)) => ("Failed", part(fetched.bytes, record.submission.size)),
+        (None, None) => ("Downloading", part(fetched.bytes, record.submission.size)),
+    };
+    Some(DownloadInfo { error_detail: fetched.error, progress, status, url })
+}
+
+/// Whole percent of what was announced; 100 only for what is whole.
+fn part(bytes: u64, of: u64) -> u8 {
+    u8::try_from((u128::from(bytes) * 100).checked_div(of.into()).unwrap_or_default().min(99)).unwrap_or_default()
 }
 
 fn detail(engine: &EngineReport) -> (String, ScanDetail) {
@@ -392,6 +425,7 @@ mod tests {
             attempts: 1,
             started_at: Some(1200),
             object: None,
+            fetched: None,
             outcome,
         }
     }
