@@ -24,6 +24,7 @@ mod zip;
 
 use portcullis_core::domain::report::FileType;
 
+pub(crate) use self::documents::is_part;
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::registry::{Opening, Plan, plan};
 pub(crate) use self::sink::{Entry, ReadFault, Sink, Stop};

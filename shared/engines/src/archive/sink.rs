@@ -42,12 +42,19 @@ pub(crate) struct Entry {
     pub(crate) declared: u64,
     /// Why the content is only what came out before the decoder gave up. It is scanned, and blocked as `Failed`.
     pub(crate) fault: Option<String>,
+    /// Whether this is how its document is made rather than a file in it: scanned like all, listed only if it is not clean.
+    pub(crate) is_part: bool,
 }
 
 impl Entry {
     /// An entry of this name.
     pub(crate) fn new(name: impl Into<String>, declared: u64) -> Self {
-        Self { name: name.into(), note: None, declared, fault: None }
+        Self { name: name.into(), note: None, declared, fault: None, is_part: false }
+    }
+
+    /// The same as a part of its document.
+    pub(crate) fn into_part(self) -> Self {
+        Self { is_part: true, ..self }
     }
 
     /// The same with something to tell about it.

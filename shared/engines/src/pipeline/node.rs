@@ -16,6 +16,8 @@ struct Node {
     upwards: Option<Code>,
     /// Whether a scan of this content is due.
     expected: bool,
+    /// Whether it is listed only if there is something to tell of it or of what is in it.
+    is_part: bool,
 }
 
 /// All contents, parents before children, in the order of extraction.
@@ -54,7 +56,7 @@ impl Tree {
             is_archive: false,
             type_skipped: false,
         };
-        self.nodes.push(Node { report, parent, codes: Vec::new(), upwards: None, expected: true });
+        self.nodes.push(Node { report, parent, codes: Vec::new(), upwards: None, expected: true, is_part: false });
         self.nodes.len() - 1
     }
 
@@ -76,6 +78,19 @@ impl Tree {
     /// The display name of a node.
     pub(super) fn name(&self, index: usize) -> &str {
         self.nodes.get(index).map_or("", |node| &node.report.name)
+    }
+
+    /// The type of a node.
+    pub(super) fn file_type(&self, index: usize) -> &FileType {
+        static NONE: std::sync::LazyLock<FileType> = std::sync::LazyLock::new(FileType::default);
+        self.nodes.get(index).map_or(&NONE, |node| &node.report.file_type)
+    }
+
+    /// Marks a node as a part of its document.
+    pub(super) fn is_part(&mut self, index: usize) {
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.is_part = true;
+        }
     }
 
     /// How deep a node is.
@@ -199,7 +214,7 @@ impl Tree {
                 self.detected(parent, detections);
             }
         }
-        let mut nodes = self.nodes.into_iter().map(|node| node.report);
+        let mut nodes = listed(self.nodes).into_iter();
         let root = nodes.next();
         let children = nodes.collect();
         // There is always a root: `new` is the only way to make a tree.
@@ -218,4 +233,26 @@ impl Tree {
         });
         AnalysisReport { root, children }
     }
+}
+
+/// The reports that clients see: all but clean parts of documents that hold nothing but such. A document without
+/// files in it is then no archive (contract §2.2: `extracted_files` is for archives).
+fn listed(mut nodes: Vec<Node>) -> Vec<FileReport> {
+    let mut is_listed = vec![false; nodes.len()];
+    let mut holds = vec![false; nodes.len()];
+    for (index, node) in nodes.iter_mut().enumerate().rev() {
+        let has_children = holds.get(index) == Some(&true);
+        let is_container = matches!(node.report.file_type.category.as_str(), "A" | "I");
+        node.report.is_archive &= is_container || has_children;
+        let is_kept = !node.is_part || has_children || node.report.verdict.code.is_blocked() || node.report.verdict.all.len() > 1;
+        if let Some(listed) = is_listed.get_mut(index) {
+            *listed = is_kept;
+        }
+        if let Some(parent) = node.parent.filter(|_| is_kept)
+            && let Some(holds) = holds.get_mut(parent)
+        {
+            *holds = true;
+        }
+    }
+    nodes.into_iter().zip(is_listed).filter(|(_, is_listed)| *is_listed).map(|(node, _)| node.report).collect()
 }

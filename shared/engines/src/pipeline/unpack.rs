@@ -14,7 +14,7 @@ use super::Run;
 use super::node::Tree;
 use super::scan::{self, Task};
 use super::watch::{Entered, Part, Spot};
-use crate::archive::{Entry, Ledger, Opening, ReadFault, Sink, Stop};
+use crate::archive::{self, Entry, Ledger, Opening, ReadFault, Sink, Stop};
 use crate::content::{Content, Spool};
 use crate::engine::guarded;
 use crate::{clock, hooks, names};
@@ -172,6 +172,9 @@ impl Sink for Level<'_, '_> {
         let file_type = found.unwrap_or_default();
         let display = names::of_child(unpacker.tree.name(self.index), &entry.name);
         let index = unpacker.tree.add(Some(self.index), display, bytes.len() as u64, file_type.clone(), filetype_ms);
+        if entry.is_part || archive::is_part(unpacker.tree.file_type(self.index), &entry.name) {
+            unpacker.tree.is_part(index);
+        }
         if let Some(note) = entry.note {
             unpacker.tree.note(index, note);
         }

@@ -11,6 +11,7 @@ mod rtf;
 mod vba;
 mod xml;
 
+pub(crate) use self::vba::module_source;
 use portcullis_core::domain::engine::DOCUMENTS;
 
 use super::{Heuristic, Subject};

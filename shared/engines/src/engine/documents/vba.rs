@@ -109,7 +109,7 @@ fn in_vba(path: &Path) -> bool {
 /// A module stream is compiled code, then the compressed source. Where that begins stands in the `dir`
 /// stream; it also shows itself, because source begins with `Attribute VB_`, of which the first letters
 /// are stored as they are.
-fn module_source(stream: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn module_source(stream: &[u8]) -> Option<Vec<u8>> {
     memchr::memmem::find_iter(stream, b"\0Attribut").find_map(|at| {
         // Signature byte 01, chunk header (2 bytes), flag byte 00: then the first eight literals.
         let container = stream.get(at.checked_sub(3)?..)?;

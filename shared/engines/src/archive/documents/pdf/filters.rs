@@ -1,0 +1,140 @@
+//! What a stream decodes to.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use flate2::read::ZlibDecoder;
+use lopdf::{Dictionary, Object, Stream};
+
+use super::lexer::Value;
+
+/// Bytes that a chain of filters may give. Plain Flate, by far the most common, is read as a stream without such a limit.
+pub(super) const MOST: usize = 64 * 1024 * 1024;
+/// Filters whose output is a picture: what they decode is no file.
+const PICTURES: &[&[u8]] = &[b"DCTDecode", b"DCT", b"JPXDecode", b"CCITTFaxDecode", b"CCF", b"JBIG2Decode"];
+
+/// A decoded stream.
+pub(super) enum Decoded<'a> {
+    /// As stored.
+    Plain(&'a [u8]),
+    /// A zlib stream, still to be read.
+    Flate(&'a [u8]),
+    /// Out of a chain of filters.
+    Bytes(Vec<u8>),
+    /// Nobody here can decode it.
+    Broken(String),
+}
+
+impl Decoded<'_> {
+    pub(super) fn reader(&self) -> Box<dyn Read + '_> {
+        match self {
+            Self::Plain(bytes) => Box::new(*bytes),
+            Self::Bytes(bytes) => Box::new(bytes.as_slice()),
+            Self::Flate(bytes) => Box::new(Forgiving { decoder: ZlibDecoder::new(*bytes), any: false }),
+            Self::Broken(_) => Box::new(io::empty()),
+        }
+    }
+
+    /// The first bytes.
+    pub(super) fn head(&self, most: u64) -> Vec<u8> {
+        let mut head = Vec::new();
+        let _ = self.reader().take(most).read_to_end(&mut head);
+        head
+    }
+}
+
+/// Applies the filters of a stream, up to the first that makes a picture.
+/// `indirect` finds names and lists that are objects of their own.
+pub(super) fn decode<'a>(dictionary: &Value, data: &'a [u8], indirect: &HashMap<u32, Value>) -> Decoded<'a> {
+    // Some readers take the short key of inline images; in others it names an external file.
+    let short = dictionary.get("F").filter(|value| matches!(value, Value::Name(_) | Value::Array(_)));
+    let filters = list(dictionary.get("Filter").or(short), indirect);
+    let parameters = list(dictionary.get("DecodeParms").or_else(|| dictionary.get("DP")), indirect);
+    let mut names: Vec<&[u8]> = Vec::new();
+    for filter in &filters {
+        match filter.name() {
+            Some(name) if PICTURES.contains(&name) => break,
+            Some(b"Crypt") => {}
+            Some(name) => names.push(long(name)),
+            None => return Decoded::Broken("the filter of a stream can not be found".into()),
+        }
+    }
+    let has_predictor = parameters.iter().any(|it| it.get("Predictor").is_some_and(|it| it.number() != Some(1)));
+    match names.as_slice() {
+        [] => Decoded::Plain(data),
+        [b"FlateDecode"] if !has_predictor && is_zlib(data) => Decoded::Flate(data),
+        _ => {
+            let mut stored = Dictionary::new();
+            stored.set("Filter", Object::Array(names.iter().map(|name| Object::Name(name.to_vec())).collect()));
+            let converted = |value: &&Value| convert(value);
+            stored.set("DecodeParms", Object::Array(parameters.iter().map(converted).collect()));
+            match Stream::new(stored, data.to_vec()).decompressed_content_with_limit(MOST) {
+                Ok(bytes) => Decoded::Bytes(bytes),
+                Err(error) => Decoded::Broken(format!("a stream can not be decoded: {error}")),
+            }
+        }
+    }
+}
+
+fn list<'v>(value: Option<&'v Value>, indirect: &'v HashMap<u32, Value>) -> Vec<&'v Value> {
+    let resolved = |value: &'v Value| match value {
+        Value::Reference(number) => indirect.get(number).unwrap_or(value),
+        _ => value,
+    };
+    match value.map(resolved) {
+        None => Vec::new(),
+        Some(Value::Array(items)) => items.iter().map(resolved).collect(),
+        Some(one) => vec![one],
+    }
+}
+
+fn long(name: &[u8]) -> &[u8] {
+    match name {
+        b"Fl" => b"FlateDecode",
+        b"AHx" => b"ASCIIHexDecode",
+        b"A85" => b"ASCII85Decode",
+        b"LZW" => b"LZWDecode",
+        b"RL" => b"RunLengthDecode",
+        other => other,
+    }
+}
+
+/// Numbers of decode parameters; nothing else of them is asked for.
+fn convert(value: &Value) -> Object {
+    match value {
+        Value::Dictionary(entries) => {
+            let mut out = Dictionary::new();
+            for (key, value) in entries {
+                if let Value::Number(number) = value {
+                    out.set(key.clone(), *number);
+                }
+            }
+            Object::Dictionary(out)
+        }
+        _ => Object::Null,
+    }
+}
+
+/// A zlib header (RFC 1950 §2.2).
+fn is_zlib(data: &[u8]) -> bool {
+    matches!(data, [method, flags, ..] if method & 15 == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31))
+}
+
+/// Ends where the decoder gives up: that is what readers show, and streams that are cut off or have a wrong checksum are common.
+struct Forgiving<R> {
+    decoder: R,
+    any: bool,
+}
+
+impl<R: Read> Read for Forgiving<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.decoder.read(buffer) {
+            Ok(read) => {
+                self.any |= read > 0;
+                Ok(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted || !self.any => Err(error),
+            Err(_) => Ok(0),
+        }
+    }
+}

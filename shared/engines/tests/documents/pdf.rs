@@ -1,0 +1,122 @@
+//! PDF: embedded files, scripts, encryption.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lopdf::encryption::crypt_filters::{Aes128CryptFilter, CryptFilter};
+use lopdf::{Document, EncryptionState, EncryptionVersion, Permissions};
+use portcullis_core::domain::verdict::Code;
+
+use crate::common::{Case, eicar, lines, zip};
+use crate::make::{hexadecimal, pdf, zlib};
+use crate::{code, found};
+
+const NAMED: &str = "<< /Type /Filespec /F (x) /UF (eicar.com) /EF << /F 11 0 R >> >>";
+
+#[test]
+fn a_plain_document_lists_nothing() {
+    let lines = found("a.pdf", &pdf(&[(10, "/Filter /FlateDecode", Some(&zlib(b"BT (hello) Tj ET")))]));
+    assert_eq!(lines, ["0 a.pdf"]);
+}
+
+#[test]
+fn embedded_files_are_found_through_every_filter() {
+    let hex = format!("{}>", hexadecimal(&zlib(&eicar()))).into_bytes();
+    let run = [&[67_u8][..], &eicar(), &[128]].concat();
+    let cases: &[(&str, Vec<u8>)] = &[
+        ("/Type /EmbeddedFile", eicar()),
+        ("/Filter /FlateDecode", zlib(&eicar())),
+        ("/Filter [ /ASCIIHexDecode /FlateDecode ]", hex.clone()),
+        ("/Filter [/AHx/Fl]", hex.clone()),
+        ("/Fi#6cter [ /ASCIIHexDecode 12 0 R ]", hex),
+        ("/Filter /RunLengthDecode", run),
+        ("/Filter 12 0 R", zlib(&eicar())),
+        ("/Filter /FlateDecode /DecodeParms << /Predictor 12 /Columns 68 >>", zlib(&[&[0][..], &eicar()].concat())),
+    ];
+    for (dictionary, data) in cases {
+        let lines = found("a.pdf", &pdf(&[(10, NAMED, None), (11, dictionary, Some(data)), (12, "/FlateDecode", None)]));
+        assert_eq!(lines, ["1 a.pdf", "1 a.pdf/eicar.com"], "{dictionary}");
+    }
+    let lines = found("a.pdf", &pdf(&[(10, NAMED, None), (11, "/Filter /Unheard", Some(b"x"))]));
+    assert_eq!(lines, ["3 a.pdf", "3 a.pdf/eicar.com"], "a file that can not be had");
+}
+
+#[test]
+fn names_and_scripts_in_object_streams_are_found() {
+    let objects = format!("10 0 20 {} {NAMED} << /S /JavaScript /JS <{}> >>", NAMED.len() + 1, hexadecimal(&eicar()));
+    let first = objects.find("<<").unwrap();
+    let dictionary = format!("/Type /ObjStm /N 2 /First {first} /Filter /FlateDecode");
+    let lines = found("a.pdf", &pdf(&[(9, &dictionary, Some(&zlib(objects.as_bytes())))]));
+    assert_eq!(lines, ["1 a.pdf", "1 a.pdf/javascript-1.js"], "the script only, without the file");
+    let lines = found("a.pdf", &pdf(&[(9, &dictionary, Some(&zlib(objects.as_bytes()))), (11, "/Filter /FlateDecode", Some(&zlib(&eicar())))]));
+    assert_eq!(lines, ["1 a.pdf", "1 a.pdf/javascript-1.js", "1 a.pdf/eicar.com"]);
+    let referred = pdf(&[(9, "<< /JS 11 0 R >>", None), (11, "/Filter /FlateDecode", Some(&zlib(&eicar())))]);
+    assert_eq!(found("a.pdf", &referred), ["1 a.pdf", "1 a.pdf/javascript-object-11.js"]);
+}
+
+#[test]
+fn files_that_nothing_names_and_old_revisions_are_found() {
+    let program = [b"MZ".as_slice(), &[0x90; 100], &eicar()].concat();
+    let lines = found("a.pdf", &pdf(&[(11, "/Filter /FlateDecode", Some(&zlib(&program)))]));
+    assert!(lines.iter().any(|line| line.ends_with("a.pdf/stream-11")), "{lines:?}");
+    let mut revised = pdf(&[(10, NAMED, None), (11, "/Filter /FlateDecode", Some(&zlib(&eicar())))]);
+    revised.extend(pdf(&[(10, "<< >>", None), (11, "/Filter /FlateDecode", Some(&zlib(b"harmless")))]));
+    assert_eq!(code("a.pdf", &revised), Code::Infected);
+}
+
+fn encrypted(password: &str) -> Vec<u8> {
+    let mut document = Document::load_mem(&pdf(&[(10, NAMED, None), (11, "/Filter /FlateDecode", Some(&zlib(&eicar())))])).unwrap();
+    let id = lopdf::Object::string_literal("0123456789abcdef");
+    document.trailer.set("ID", lopdf::Object::Array(vec![id.clone(), id]));
+    let filter: Arc<dyn CryptFilter> = Arc::new(Aes128CryptFilter);
+    let version = EncryptionVersion::V4 {
+        document: &document,
+        encrypt_metadata: true,
+        crypt_filters: BTreeMap::from([(b"StdCF".to_vec(), filter)]),
+        stream_filter: b"StdCF".to_vec(),
+        string_filter: b"StdCF".to_vec(),
+        owner_password: "owner",
+        user_password: password,
+        permissions: Permissions::PRINTABLE,
+    };
+    let state = EncryptionState::try_from(version).unwrap();
+    document.encrypt(&state).unwrap();
+    let mut out = Vec::new();
+    document.save_to(&mut out).unwrap();
+    out
+}
+
+#[test]
+fn encrypted_documents_are_opened_or_told() {
+    assert_eq!(found("a.pdf", &encrypted("")), ["1 a.pdf", "1 a.pdf/eicar.com"], "only its use is restricted");
+    assert_eq!(found("a.pdf", &encrypted("secret")), ["15 a.pdf"]);
+    let case = Case::new("a.pdf", &encrypted("secret")).passwords(&["wrong", "secret"]);
+    assert_eq!(lines(&case.run()), ["1 a.pdf", "1 a.pdf/eicar.com"]);
+}
+
+#[test]
+fn a_document_that_is_an_archive_as_well_is_opened_as_both() {
+    let document = pdf(&[(10, NAMED, None), (11, "/Filter /FlateDecode", Some(&zlib(&eicar())))]);
+    let archive = zip(&[("b.txt", b"x")]);
+    let lines = found("a.pdf", &[document, archive].concat());
+    assert!(lines.contains(&"1 a.pdf/eicar.com".into()) && lines.contains(&"0 a.pdf/b.txt".into()), "{lines:?}");
+}
+
+#[test]
+fn what_only_says_it_is_a_document_is_not_clean() {
+    assert_eq!(code("a.pdf", b"%PDF-1.7\nnothing"), Code::Failed);
+    assert_eq!(code("a.txt", b"see %PDF-1.7 for more"), Code::NoThreatDetected);
+    // An encryption that nobody can undo.
+    let mut unknown = pdf(&[]);
+    unknown.extend(b"trailer << /Root 1 0 R /Encrypt << /Filter /Mine >> >>");
+    assert_eq!(code("a.pdf", &unknown), Code::PasswordProtectedDocument);
+}
+
+#[test]
+fn loops_end() {
+    let objects: Vec<(u32, String)> = (10..2_000).map(|n| (n, format!("<< /Kids [{n} 0 R] /EF {n} 0 R /JS {n} 0 R /Length {n} 0 R >>"))).collect();
+    let objects: Vec<(u32, &str, Option<&[u8]>)> = objects.iter().map(|(n, text)| (*n, text.as_str(), None)).collect();
+    assert_eq!(code("a.pdf", &pdf(&objects)), Code::NoThreatDetected);
+    let stream = pdf(&[(9, "/Type /ObjStm /First 4 /Extends 9 0 R /Length 9 0 R", Some(b"9 0 << /Type /ObjStm /EF << /F 9 0 R >> >>"))]);
+    let _ = code("a.pdf", &stream);
+}
