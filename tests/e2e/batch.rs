@@ -259,3 +259,94 @@ async fn what_is_wrong_with_a_batch_is_said() {
     // A batch's id is no file's.
     assert_eq!(client.get(&format!("/file/{id}")).await.json, json!({ &*id: "Not Found" }));
 }
+
+/// The text of a signed report.
+async fn report(client: &Client, id: &str) -> String {
+    let answer = client.request(Method::GET, &format!("/file/batch/{id}/certificate")).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+    answer.text().await.unwrap()
+}
+
+/// The public key of an Ed25519 certificate: 32 bytes behind its algorithm (RFC 8410).
+fn public_key(pem: &str) -> (Vec<u8>, Vec<u8>) {
+    use base64::Engine;
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
+    let key_info = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let at = der.windows(key_info.len()).position(|window| window == key_info).unwrap() + key_info.len();
+    (der[at..at + 32].to_vec(), der)
+}
+
+#[tokio::test]
+async fn a_signed_report_lists_the_batch_and_verifies() {
+    use ring::signature::{ED25519, UnparsedPublicKey};
+    use serde::Deserialize;
+    let client = Target::client();
+    let hostile = "evil%22:x%0A...%0A---%0Asignature:%22.txt";
+    let id = open(&client, &[("user-data", "a%22b%0A...%0A\u{e9}")]).await;
+    let early = client.get(&format!("/file/batch/{id}/certificate")).await;
+    assert_eq!((early.status.as_u16(), early.err()), (400, "Batch is not closed."));
+    let good = client.submit(unique("good"), &[("batch", &id), ("filename", hostile)]).await;
+    let bad = client.submit(eicar(), &[("batch", &id), ("filename", "eicar.com")]).await;
+    finished(&client, &id).await;
+    let closed = post(&client, &format!("/file/batch/{id}/close"), &[]).await.json;
+    let text = report(&client, &id).await;
+    assert_eq!(report(&client, &id).await, text, "the same report every time");
+
+    let (first, second) = text.split_at(text.find("\n...\n").unwrap() + 5);
+    let documents: Vec<Value> = serde_yaml_ng::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect();
+    let [said, signed] = &documents[..] else { panic!("{text}") };
+    assert!(first.starts_with("---\n") && second.starts_with("---\nsignature: "));
+    assert_eq!((&said["batch_id"], &said["user_data"]), (&closed["batch_id"], &closed["user_data"]));
+    assert_eq!(said["user_data"], "a\"b\n...\n\u{e9}");
+    for field in ["blocked_reason", "file_type_skipped_scan", "profile", "result", "user_agent"] {
+        assert_eq!(said["process_info"][field], closed["process_info"][field], "{field}");
+    }
+    for field in ["scan_all_result_a", "scan_all_result_i", "start_time", "total_avs", "total_time"] {
+        assert_eq!(said["scan_results"][field], closed["scan_results"][field], "{field}");
+    }
+    let files = said["batch_files"]["files_in_batch"].as_array().unwrap();
+    assert_eq!(files.iter().map(|file| file["data_id"].as_str().unwrap()).collect::<Vec<_>>(), [&good, &bad]);
+    for (file, listed) in files.iter().zip(closed["batch_files"]["files_in_batch"].as_array().unwrap()) {
+        assert_eq!((&file["scan_all_result_i"], &file["file_size"]), (&listed["scan_all_result_i"], &listed["file_size"]));
+        assert_eq!(file["process_info"]["result"], listed["process_info"]["result"]);
+    }
+    assert_eq!((&files[1]["display_name"], &files[1]["scan_all_result_i"]), (&json!("eicar.com"), &json!(1)));
+    assert_eq!(files[1]["sha256"], crate::target::sha256(&eicar()));
+    assert!(files[0]["display_name"].as_str().unwrap().starts_with("evil%22%3Ax"), "{}", files[0]);
+
+    let (key, der) = public_key(signed["certificate"].as_str().unwrap());
+    let signature = hex::decode(signed["signature"].as_str().unwrap()).unwrap();
+    let verifier = UnparsedPublicKey::new(&ED25519, key);
+    verifier.verify(first.as_bytes(), &signature).unwrap();
+    assert!(verifier.verify(first.replace("Blocked", "Allowed").as_bytes(), &signature).is_err(), "a changed report does not verify");
+    let fingerprint: [u8; 20] = <sha1::Sha1 as sha1::Digest>::digest(&der).into();
+    assert_eq!(said["cert_sha1_fingerprint"], hex::encode(fingerprint));
+    // The certificate is signed with its own key: its signature is the last 64 bytes, over its first element.
+    let header = |at: usize| if der[at + 1] < 0x80 { 2 } else { 2 + usize::from(der[at + 1] & 0x7f) };
+    let length = |at: usize| {
+        let bytes = &der[at + 1..at + header(at)];
+        if bytes.len() == 1 { usize::from(bytes[0]) } else { bytes[1..].iter().fold(0, |sum, byte| sum * 256 + usize::from(*byte)) }
+    };
+    let body = header(0);
+    verifier.verify(&der[body..body + header(body) + length(body)], &der[der.len() - 64..]).unwrap();
+
+    let stranger = client.with_key(None).get(&format!("/file/batch/{id}/certificate")).await;
+    assert_eq!((stranger.status.as_u16(), stranger.err()), (403, "Access denied"));
+    let unknown = client.get("/file/batch/0123456789abcdef0123456789abcdef/certificate").await;
+    assert_eq!((unknown.status.as_u16(), unknown.err()), (404, "Batch not found"));
+}
+
+#[tokio::test]
+async fn cancelled_and_empty_batches_are_certified_as_what_they_are() {
+    let client = Target::client();
+    let id = open(&client, &[]).await;
+    presign_with(&client, &[("filename", "never sent"), ("batch", &id)]).await;
+    post(&client, &format!("/file/batch/{id}/cancel"), &[]).await;
+    let text = report(&client, &id).await;
+    assert!(text.contains("\n  result: \"Blocked\"\n") && text.contains("scan_all_result_a: \"Canceled\""), "{text}");
+    let empty = open(&client, &[]).await;
+    post(&client, &format!("/file/batch/{empty}/close"), &[]).await;
+    assert!(report(&client, &empty).await.contains("\n  batch_count: 0\n  files_in_batch: []\n"));
+}

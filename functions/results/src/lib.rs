@@ -6,6 +6,7 @@
 mod analysis;
 mod asked;
 mod batch;
+mod certificate;
 mod hash;
 mod listing;
 mod webhook;
@@ -18,6 +19,7 @@ use portcullis_core::auth::{Authenticator, FirstAdmin};
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
+use portcullis_core::store::secrets::Secrets;
 use portcullis_core::store::{
     batches::Batches, children::Children, deliveries::Deliveries, hashes::Hashes, identity::Identity, objects::Objects, queue::Queue, scans::Scans,
     settings::Settings,
@@ -34,6 +36,9 @@ pub(crate) struct Results {
     batches: Batches,
     deliveries: Deliveries,
     notify_queue: Queue,
+    secrets: Secrets,
+    /// Name of the secret that batch reports are signed with.
+    signing_secret: Arc<str>,
 }
 
 /// The function's router, from its environment.
@@ -45,6 +50,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let table = reader.text("PORTCULLIS_TABLE");
     let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
     let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
+    let signing_secret = reader.text("PORTCULLIS_SIGNING_SECRET_ID");
     let first_admin = FirstAdmin::read(&mut reader);
     reader.finish(())?;
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
@@ -56,6 +62,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         notify_queue: Queue::new(clients.sqs().clone(), notify_queue),
         hashes: Hashes::new(clients.dynamodb().clone(), &table),
         batches: Batches::new(clients.dynamodb().clone(), &table),
+        secrets: Secrets::new(clients.secrets().clone()),
+        signing_secret: signing_secret.into(),
         children: Children::new(Objects::new(clients.s3().clone()), reports),
     };
     let handlers = Router::new()
@@ -68,6 +76,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/file/batch/{batch_id}", get(batch::status))
         .route("/file/webhook/{data_id}", get(webhook::state))
         .route("/file/webhook/{data_id}/resend", post(webhook::resend))
+        .route("/file/batch/{batch_id}/certificate", get(certificate::certificate))
         .route("/hash/{hash}", get(hash::by_hash))
         .with_state(results);
     Ok(http::service(Function::Results, handlers))

@@ -90,7 +90,7 @@ routes! {
     Results ready GET "/file/webhook/{data_id}"
     Results ready POST "/file/webhook/{data_id}/resend"
     Results ready GET "/file/batch/{batch_id}"
-    Results later GET "/file/batch/{batch_id}/certificate"
+    Results ready GET "/file/batch/{batch_id}/certificate"
 
     Admin ready GET "/version"
     Admin ready GET "/readyz"
