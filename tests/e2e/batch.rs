@@ -11,6 +11,7 @@ use crate::support::client::{Answer, Client, send, verdict};
 use crate::support::files::{eicar, unique};
 use crate::target::Target;
 use crate::ways_in::presign_with;
+use crate::webhooks::Receiver;
 
 pub async fn post(client: &Client, path: &str, headers: &[(&str, &str)]) -> Answer {
     let request = headers.iter().fold(client.request(Method::POST, path), |request, (name, value)| request.header(*name, *value));
@@ -349,4 +350,62 @@ async fn cancelled_and_empty_batches_are_certified_as_what_they_are() {
     let empty = open(&client, &[]).await;
     post(&client, &format!("/file/batch/{empty}/close"), &[]).await;
     assert!(report(&client, &empty).await.contains("\n  batch_count: 0\n  files_in_batch: []\n"));
+}
+
+#[tokio::test]
+async fn close_with_callback_tells_once_when_the_last_file_has_ended() {
+    let client = Target::client();
+    let receiver = Receiver::answering(&[200]).await;
+    let id = open(&client, &[("user-data", "told")]).await;
+    let path = format!("/file/batch/{id}/close/callback");
+    for n in 0..6 {
+        client.submit(unique("told of"), &[("batch", &id), ("filename", &format!("{n}.txt"))]).await;
+    }
+    let waiting = presign_with(&client, &[("filename", "last.txt"), ("batch", &id)]).await;
+
+    let none = post(&client, &path, &[]).await;
+    assert_eq!((none.status.as_u16(), none.err()), (403, "No callback url given."));
+    for wrong in ["ftp://127.0.0.1/", "http://user@127.0.0.1:1/", "http://169.254.169.254/", "nonsense"] {
+        let answer = post(&client, &path, &[("callbackurl", wrong)]).await;
+        assert_eq!((answer.status.as_u16(), answer.err()), (400, "Callback url is invalid."), "{wrong}");
+    }
+    let stranger = post(&client.with_key(None), &path, &[("callbackurl", &receiver.url)]).await;
+    assert_eq!(stranger.status, StatusCode::FORBIDDEN);
+    let unknown = post(&client, "/file/batch/0123456789abcdef0123456789abcdef/close/callback", &[("callbackurl", &receiver.url)]).await;
+    assert_eq!((unknown.status.as_u16(), unknown.err()), (404, "Batch not found"));
+
+    let set = post(&client, &path, &[("callbackurl", &receiver.url)]).await;
+    assert_eq!((set.status, &set.json), (StatusCode::OK, &json!({ &*id: "Callback url set" })));
+    let late = client.post_file(unique("late"), &[("batch", &id)]).await;
+    assert_eq!((late.status.as_u16(), late.err()), (400, "Batch is closed."));
+    assert_eq!((&poll(&client, &format!("/file/batch/{id}")).await["is_closed"], receiver.all().len()), (&json!(false), 0), "one file is missing");
+    assert_eq!(crate::ways_in::upload(&waiting, eicar(), &[]).await, StatusCode::CREATED);
+
+    let told: Value = serde_json::from_slice(&receiver.wait_for(1).await[0].body).unwrap();
+    assert_batch(&told);
+    assert_eq!((&told["is_closed"], &told["process_info"]["blocked_reason"], &told["user_data"]), (&json!(true), &json!("Infected"), &json!("told")));
+    assert_eq!(poll(&client, &format!("/file/batch/{id}")).await, told, "what a poll answers");
+    let again = post(&client, &path, &[("callbackurl", &receiver.url)]).await;
+    assert_eq!((again.status.as_u16(), again.err()), (400, "Batch is closed."));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(receiver.all().len(), 1, "once");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_finished_already_or_cancelled_is_told_of_too() {
+    let client = Target::client();
+    let receiver = Receiver::answering(&[200]).await;
+    let id = open(&client, &[]).await;
+    client.submit(unique("ended"), &[("batch", &id)]).await;
+    finished(&client, &id).await;
+    assert_eq!(post(&client, &format!("/file/batch/{id}/close/callback"), &[("callbackurl", &receiver.url)]).await.status, StatusCode::OK);
+    let told: Value = serde_json::from_slice(&receiver.wait_for(1).await[0].body).unwrap();
+    assert_eq!((&told["batch_id"], &told["is_closed"], &told["process_info"]["result"]), (&json!(id), &json!(true), &json!("Allowed")));
+
+    let id = open(&client, &[]).await;
+    presign_with(&client, &[("filename", "never sent"), ("batch", &id)]).await;
+    assert_eq!(post(&client, &format!("/file/batch/{id}/close/callback"), &[("callbackurl", &receiver.url)]).await.status, StatusCode::OK);
+    assert_eq!(post(&client, &format!("/file/batch/{id}/cancel"), &[]).await.status, StatusCode::OK);
+    let told: Value = serde_json::from_slice(&receiver.wait_for(2).await[1].body).unwrap();
+    assert_eq!((&told["batch_id"], &told["process_info"]["blocked_reason"]), (&json!(id), &json!("Canceled")));
 }

@@ -8,6 +8,7 @@ use crate::batch::{finished, poll};
 use crate::support::client::{Answer, Client, send, verdict};
 use crate::support::files::{eicar, unique, zip};
 use crate::target::Target;
+use crate::webhooks::Receiver;
 
 async fn send_form(client: &Client, form: Form, headers: &[(&str, &str)]) -> Answer {
     let request = headers.iter().fold(client.request(Method::POST, "/file"), |request, (name, value)| request.header(*name, *value));
@@ -115,4 +116,20 @@ async fn a_synchronous_scan_takes_a_form_with_one_file() {
     assert_eq!((verdict(&answer.json).0, &answer.json["file_info"]["display_name"]), (1, &json!("a.zip")), "the file in the envelope was opened");
     let answer = sync(Form::new().part("a", file(unique("a"), "a.txt")).part("b", file(unique("b"), "b.txt"))).await;
     assert_eq!((answer.status.as_u16(), answer.err()), (400, "A synchronous scan takes one file."));
+}
+
+#[tokio::test]
+async fn a_form_with_a_callback_is_told_of_at_once() {
+    let client = Target::client();
+    let receiver = Receiver::answering(&[200]).await;
+    let form = Form::new().part("a", file(unique("a"), "a.txt")).part("b", file(eicar(), "b.com"));
+    let answer = send_form(&client, form, &[("callbackurl", &receiver.url)]).await;
+    let told: serde_json::Value = serde_json::from_slice(&receiver.wait_for(1).await[0].body).unwrap();
+    assert_eq!((&told["batch_id"], &told["process_info"]["result"]), (&answer.json["batch_id"], &json!("Blocked")));
+    // With one file the client waits for that one, as if it had sent it without an envelope.
+    let answer = send_form(&client, Form::new().part("a", file(unique("a"), "a.txt")), &[("callbackurl", &receiver.url)]).await;
+    let told: serde_json::Value = serde_json::from_slice(&receiver.wait_for(2).await[1].body).unwrap();
+    assert_eq!(told["data_id"], answer.json["data_id"]);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(receiver.all().len(), 2, "each once");
 }

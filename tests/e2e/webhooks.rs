@@ -29,22 +29,22 @@ const PROGRESSION: u64 = 200;
 
 /// A request as the receiver got it.
 #[derive(Clone, Debug)]
-struct Received {
+pub struct Received {
     at: Instant,
     path: String,
     headers: BTreeMap<String, String>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// A receiver on loopback: answers these statuses, one after the other, the last one for ever; none = says nothing.
 #[derive(Clone)]
-struct Receiver {
-    url: String,
+pub struct Receiver {
+    pub url: String,
     received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {
-    async fn answering(statuses: &[u16]) -> Self {
+    pub async fn answering(statuses: &[u16]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}/hook?team=1", listener.local_addr().unwrap());
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
@@ -58,11 +58,11 @@ impl Receiver {
         Self { url, received }
     }
 
-    fn all(&self) -> Vec<Received> {
+    pub fn all(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
-    async fn wait_for(&self, count: usize) -> Vec<Received> {
+    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let end = Instant::now() + PATIENCE;
         while self.all().len() < count {
             assert!(Instant::now() < end, "{} of {count} requests came: {:?}", self.all().len(), self.all());

@@ -80,6 +80,26 @@ pub(crate) async fn close(State(upload): State<Upload>, path: Asked, headers: He
     Ok(Json(of_batch(&state, page, 0, DEFAULT_PAGE)))
 }
 
+/// `POST /file/batch/{batch_id}/close/callback`: no more files; once all have ended the batch is closed and its result posted.
+pub(crate) async fn close_with_callback(State(upload): State<Upload>, path: Asked, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
+    const WHO: &str = "close/callback";
+    let state = upload.own_batch(path, &headers, &uri).await?;
+    let url = header(&headers, "callbackurl").filter(|url| !url.is_empty()).ok_or(ErrorCode::NoCallback)?;
+    let url = upload.outbound.guard().check(&url).map_err(|_| ErrorCode::CallbackInvalid)?.to_string();
+    let id = &state.batch.id;
+    // A call that ended between closing and telling is made again.
+    let begun = state.concluded_by.as_deref() == Some(WHO) && !state.told && state.callback_url.as_deref() == Some(&url);
+    if !begun {
+        match upload.batches.call_back(id, &url).await {
+            Ok(()) => {}
+            Err(StoreError::Conflict { .. }) => return Err(ErrorCode::BatchClosed.into()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    upload.announcer.settle(id, WHO).await?;
+    Ok(answer(id, "Callback url set"))
+}
+
 /// `POST /file/batch/{batch_id}/cancel`.
 pub(crate) async fn cancel(State(upload): State<Upload>, path: Asked, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
     let state = upload.own_batch(path, &headers, &uri).await?;

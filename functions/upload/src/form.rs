@@ -55,7 +55,7 @@ impl Upload {
     /// Accepts all files of a form; with `one`, only a form of one file.
     pub(crate) async fn accept_form(&self, request: Request, one: bool) -> Result<Accepted, ApiError> {
         let (head, body) = request.into_parts();
-        let planned = self.plan(&head.headers, &head.uri, Source::Api).await?;
+        let mut planned = self.plan(&head.headers, &head.uri, Source::Api).await?;
         let boundary = head.headers.get(CONTENT_TYPE).and_then(|kind| multer::parse_boundary(kind.to_str().ok()?).ok());
         let boundary = boundary.ok_or_else(|| ApiError::with_text(ErrorCode::BrokenForm, "The multipart/form-data body has no boundary."))?;
         let parts = envelope::read(body, boundary, planned.rule.max_file_size).await?;
@@ -67,6 +67,8 @@ impl Upload {
             Some(batch) => (batch.clone(), false),
             None => (self.new_batch(&planned, String::new()).await?, true),
         };
+        // Who sends several files at once is told of them at once.
+        let callback = (own && parts.len() > 1).then(|| planned.submission.wishes.callback_url.take()).flatten();
         let named = parts.iter().filter(|part| part.has_name).count();
         let single = parts.len() == 1;
         // A file name in the headers is that of the only file.
@@ -77,7 +79,11 @@ impl Upload {
             .try_collect()
             .await;
         if own {
+            if let Some(url) = &callback {
+                self.batches.call_back(&batch.id, url).await?;
+            }
             self.batches.seal(&batch.id).await?;
+            self.announcer.settle(&batch.id, "form").await?;
         }
         let stored = match stored {
             Ok(stored) => stored,

@@ -104,6 +104,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/file/{data_id}/cancel", post(cancel::cancel))
         .route("/file/batch", post(batch::create))
         .route("/file/batch/{batch_id}/close", post(batch::close))
+        .route("/file/batch/{batch_id}/close/callback", post(batch::close_with_callback))
         .route("/file/batch/{batch_id}/cancel", post(batch::cancel))
         .with_state(upload);
     Ok(http::service(Function::Upload, handlers))

@@ -92,6 +92,8 @@ codes! {
     BatchClosed = 400, "Batch is closed.";
     /// Files of the batch are still being scanned: the client comes again (contract §9 U19).
     BatchUnfinished = 400, "Batch has unfinished files.";
+    /// `close/callback` without its header.
+    NoCallback = 403, "No callback url given.";
     /// Only of a closed batch something can be certified.
     BatchOpen = 400, "Batch is not closed.";
     /// The body says that it is a form, and is none.

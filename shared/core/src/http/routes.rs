@@ -70,7 +70,7 @@ routes! {
     Upload ready POST "/file/{data_id}/cancel"
     Upload ready POST "/file/batch"
     Upload ready POST "/file/batch/{batch_id}/close"
-    Upload later POST "/file/batch/{batch_id}/close/callback"
+    Upload ready POST "/file/batch/{batch_id}/close/callback"
     Upload ready POST "/file/batch/{batch_id}/cancel"
     Upload ready POST "/file/multipart"
     Upload ready POST "/file/multipart/{data_id}"
