@@ -19,12 +19,13 @@ use portcullis_core::store::objects::Objects;
 use portcullis_core::store::settings::Settings;
 use portcullis_core::wire::engines::{PUBLISHED, VERSION};
 use portcullis_engines::WorkerPool;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
 /// Time between looks at what is read directly.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Largest definitions, in bytes, all together.
-const MAX_BYTES: u64 = 512 * 1024 * 1024;
+const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// What is mirrored.
 const PREFIXES: [&str; 2] = ["yara/", "hashes/"];
 
@@ -163,6 +164,23 @@ impl DefinitionsSync {
         self.objects.document(&self.bucket, key).await.map_err(|error| retry(&error))
     }
 
+    /// Copies an object into a folder of definitions. Hash lists have hundreds of megabytes: they never are in memory.
+    async fn fetch(&self, folder: &Path, object: &ObjectRef) -> Result<(), Failed> {
+        let Some(last) = object.size.checked_sub(1) else { return write(folder, &object.key, b"").await };
+        write(folder, &object.key, b"").await?;
+        let mut file = tokio::fs::OpenOptions::new().append(true).open(folder.join(&object.key)).await.map_err(|e| disk(&e))?;
+        let mut body = self.objects.read(object, 0, last).await.map_err(|error| retry(&error))?;
+        while let Some(part) = body.next().await {
+            let part = part.map_err(|error| Failed::Retry(format!("definition `{}` broke off: {error}", object.key)))?;
+            file.write_all(&part).await.map_err(|e| disk(&e))?;
+        }
+        file.flush().await.map_err(|e| disk(&e))?;
+        match file.metadata().await.map_err(|e| disk(&e))?.len() {
+            size if size == object.size => Ok(()),
+            size => Err(Failed::Retry(format!("definition `{}` has {size} bytes instead of {}", object.key, object.size))),
+        }
+    }
+
     /// Writes a complete new folder.
     async fn mirror(&self, listed: &[ObjectRef], package: Option<&str>) -> Result<PathBuf, Failed> {
         if listed.iter().map(|object| object.size).sum::<u64>() > MAX_BYTES {
@@ -171,7 +189,7 @@ impl DefinitionsSync {
         tokio::fs::create_dir_all(&self.base).await.map_err(|e| disk(&e))?;
         let folder = tempfile::Builder::new().prefix("set-").tempdir_in(&self.base).map_err(|e| disk(&e))?;
         for object in listed {
-            write(folder.path(), &object.key, &self.document(&object.key).await?).await?;
+            self.fetch(folder.path(), object).await?;
         }
         if let Some(version) = package {
             let body = self.document(&Package::key(version)).await?;

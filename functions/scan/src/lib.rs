@@ -91,6 +91,7 @@ impl Scan {
         let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
         let workers = reader.number("PORTCULLIS_WORKERS", 1..=64);
         let memory_mb = reader.number("PORTCULLIS_WORKER_MEMORY_MB", 256..=16_384);
+        let clamd = Some(reader.text("PORTCULLIS_CLAMD")).filter(|address| !address.is_empty());
         let outbound = Policy::read(&mut reader);
         let slice = reader.number("PORTCULLIS_SCAN_SLICE_MS", 0..=900_000);
         let scratch = PathBuf::from(reader.text("PORTCULLIS_SCRATCH_DIR"));
@@ -104,6 +105,7 @@ impl Scan {
             definitions_dir: Some(definitions.folder().to_owned()),
             cache_dir: scratch.join("rules-cache"),
             scratch_dir: scratch.join("scratch"),
+            clamd,
             memory_limit_bytes: memory_mb * 1024 * 1024,
             test_hooks: host.test_hooks,
         };

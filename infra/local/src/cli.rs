@@ -29,6 +29,36 @@ pub enum Command {
     Serve(Serve),
     /// Read a password from standard input and print its hash for the template's parameter `AdminPasswordHash`.
     HashPassword,
+    /// Make a hash list for the definitions (`hashes/`) of plain lists, `sha256sum` output or CSV tables.
+    ImportHashes(ImportHashes),
+}
+
+/// What is imported.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ImportHashes {
+    /// What the list says about its contents: `allow`, `block` or `skip`.
+    #[arg(long)]
+    pub list: String,
+    /// File to write; its name begins with the list's and ends in `.hashlist`.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Files to read. One malformed line, and nothing is written.
+    #[arg(required = true)]
+    pub inputs: Vec<PathBuf>,
+}
+
+impl ImportHashes {
+    /// Writes the list and says in one line what is in it.
+    ///
+    /// # Errors
+    /// Sentences, one a line, with numbers of lines.
+    pub fn run(&self) -> Result<String, String> {
+        use portcullis_engines::engine::hashes::{List, import};
+        let known = matches!(self.list.as_str(), "allow" | "block" | "skip");
+        let list = List::of_name(&self.list).filter(|_| known).ok_or_else(|| format!("`{}` is none of allow, block, skip.", self.list))?;
+        let done = import(list, &self.inputs, &self.out)?;
+        Ok(format!("{}: {} digests, SHA-256 {}", self.out.display(), done.count, done.digest))
+    }
 }
 
 /// How to serve.

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Command::HashPassword) => hash_password(),
+        Some(Command::ImportHashes(import)) => import.run().and_then(|line| writeln!(std::io::stdout(), "{line}").map_err(|e| e.to_string())),
         Some(Command::Serve(serve)) => run(serve),
         None => run(cli.serve),
     };

@@ -91,6 +91,12 @@ pub const KEYS: &[Key] = &[
         functions: &["scan"],
     },
     Key {
+        name: "PORTCULLIS_CLAMD",
+        doc: "Where clamd listens, `/path` or `host:port`; empty = the engine ClamAV is left out.",
+        default: Some(""),
+        functions: &["scan"],
+    },
+    Key {
         name: "PORTCULLIS_WEBHOOK_SECRET_ID",
         doc: "Name or ARN of the secret that webhooks are signed with: base64 of 24 to 64 bytes, `whsec_` before it or not.",
         default: None,

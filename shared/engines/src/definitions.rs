@@ -1,6 +1,6 @@
 //! Rules and lists, loaded once per process and shared by all threads.
 //!
-//! Layout of a definitions directory: `yara/**/*.yar|.yara`, `package/**` alike, `hashes/{allow,block,skip}*.txt|csv`.
+//! Layout of a definitions directory: `yara/**/*.yar|.yara`, `package/**` alike, `hashes/{allow,block,skip}*.txt|csv|hashlist`.
 //! What always holds: loading never fails. The bundled rules are always active, and whatever could not
 //! be loaded is told by [`Definitions::status`].
 
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use portcullis_core::domain::engine::{ARCHIVE, CATALOGUE, EngineIdentity, EngineStatus, FILE_TYPE};
 
 use crate::engine::Engine;
+use crate::engine::clamav::ClamAv;
 use crate::engine::hashes::HashReputation;
 use crate::engine::yara::Yara;
 use crate::engine::{documents, executables, pdf, scripts};
@@ -34,10 +35,15 @@ impl Definitions {
     /// Loads the definitions of `dir` on top of the bundled ones; compiled rules are cached in `cache_dir`,
     /// which must be private to this user (a compiled pack is executable code).
     pub fn load(dir: Option<&Path>, cache_dir: Option<&Path>) -> Self {
+        Self::load_with(dir, cache_dir, None)
+    }
+
+    /// The same, with ClamAV behind the address of a clamd (`/path` or `host:port`).
+    pub fn load_with(dir: Option<&Path>, cache_dir: Option<&Path>, clamd: Option<&str>) -> Self {
         // A link to the current set may be switched meanwhile: everything comes from one set.
         let dir = dir.map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
         let dir = dir.as_deref();
-        let engines: Vec<Box<dyn Engine>> = vec![
+        let mut engines: Vec<Box<dyn Engine>> = vec![
             Box::new(Yara::load(dir, cache_dir)),
             Box::new(HashReputation::load(dir)),
             Box::new(documents::ENGINE),
@@ -45,6 +51,9 @@ impl Definitions {
             Box::new(scripts::ENGINE),
             Box::new(executables::ENGINE),
         ];
+        if let Some(address) = clamd {
+            engines.push(Box::new(ClamAv::new(address)));
+        }
         let version = version(&engines, dir);
         Self { engines, version }
     }

@@ -19,6 +19,7 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let pool = WorkerPool::new(WorkerConfig {
+            clamd: None,
             executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis-worker")),
             workers: 1,
             definitions_dir: Some(dir.path().join("definitions")),

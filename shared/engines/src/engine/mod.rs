@@ -3,6 +3,7 @@
 //! What always holds: [`run`] answers with a row whatever happens; a panic is `Failed` and costs the
 //! engine its session, never the file's verdict.
 
+pub(crate) mod clamav;
 mod deceptive;
 pub mod documents;
 pub mod executables;

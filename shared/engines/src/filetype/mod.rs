@@ -48,6 +48,8 @@ pub fn detect(content: &[u8]) -> FileType {
         FileFormat::PortableExecutable | FileFormat::DynamicLinkLibrary | FileFormat::MsDosExecutable => {
             program::pe(content).unwrap_or_else(|| general(format))
         }
+        // HTML applications are HTML for it.
+        FileFormat::HypertextMarkupLanguage => text::detect(content).unwrap_or_default(),
         // Some of its text signatures are a few letters long: believed only of contents that are text.
         _ if is_textual(format) && text::detect(content).is_none() => FileType::default(),
         _ => general(format),

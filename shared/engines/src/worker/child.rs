@@ -42,7 +42,7 @@ fn serve() -> io::Result<()> {
     // Not RLIMIT_AS: the rule engine reserves address space by gigabytes without using it.
     let bytes = setup.memory_limit_bytes.min(Resource::DATA.get_hard()?);
     Resource::DATA.set(bytes, bytes)?;
-    let definitions = Definitions::load(setup.definitions_dir.as_deref(), Some(&setup.cache_dir));
+    let definitions = Definitions::load_with(setup.definitions_dir.as_deref(), Some(&setup.cache_dir), setup.clamd.as_deref());
     to.send(&Response::Ready(definitions.status(), definitions.version().to_owned()))?;
     while let Some(request) = frames::read::<Request>(&mut from)? {
         let response = match request {

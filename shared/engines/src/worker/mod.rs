@@ -44,6 +44,7 @@ pub fn main() -> ExitCode {
 struct Setup {
     definitions_dir: Option<PathBuf>,
     cache_dir: PathBuf,
+    clamd: Option<String>,
     memory_limit_bytes: u64,
 }
 

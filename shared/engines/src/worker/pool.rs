@@ -40,6 +40,8 @@ pub struct WorkerConfig {
     pub cache_dir: PathBuf,
     /// Large children of archives are kept here, without names.
     pub scratch_dir: PathBuf,
+    /// Where clamd listens (`/path` or `host:port`); `None` leaves the engine out.
+    pub clamd: Option<String>,
     /// Most memory a worker may allocate, in bytes (`RLIMIT_DATA`; mapped files do not count). At least 256 MiB are needed.
     pub memory_limit_bytes: u64,
     /// Whether contents may ask a worker to die (see the module `hooks`); has no effect in release builds.
@@ -273,6 +275,7 @@ impl WorkerPool {
         let setup = Setup {
             definitions_dir: config.definitions_dir.clone(),
             cache_dir: config.cache_dir.clone(),
+            clamd: config.clamd.clone(),
             memory_limit_bytes: config.memory_limit_bytes,
         };
         match timeout(START, worker.ask(&setup)).await {

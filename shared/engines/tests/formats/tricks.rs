@@ -18,6 +18,7 @@ fn bounded_case(name: &str, case: &Case) -> AnalysisReport {
     static BUSY: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one_at_a_time = BUSY.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let config = WorkerConfig {
+        clamd: None,
         executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis-worker")),
         workers: 1,
         definitions_dir: None,

@@ -26,6 +26,7 @@ fn pool(workers: usize) -> Bench {
     std::fs::create_dir_all(definitions.join("yara")).unwrap();
     std::fs::create_dir_all(&scratch_dir).unwrap();
     let pool = WorkerPool::new(WorkerConfig {
+        clamd: None,
         executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis-worker")),
         workers,
         definitions_dir: Some(definitions),
@@ -145,6 +146,7 @@ async fn what_can_not_be_started_is_a_death() {
     let mut bench = pool(1);
     for executable in ["/nonexistent", "/bin/false"] {
         bench.pool = WorkerPool::new(WorkerConfig {
+            clamd: None,
             executable: executable.into(),
             workers: 1,
             definitions_dir: None,

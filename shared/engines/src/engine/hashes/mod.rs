@@ -1,8 +1,12 @@
 //! Allow, block and skip lists by digest.
 //!
-//! Files `hashes/{allow,block,skip}*.txt|csv` with lines `hash[,comment[,engine1|engine2]]`; `#` starts a
+//! Large lists are files `hashes/{allow,block,skip}*.hashlist` ([`file`]), which [`import`] makes of other people's lists. Small ones are
+//! `hashes/{allow,block,skip}*.txt|csv` with lines `hash[,comment[,engine1|engine2]]`; `#` starts a
 //! comment line. What always holds: the allow list takes SHA-256 and SHA-512 only, because whoever can
 //! make two files with one MD5 or SHA-1 could bring the second one in under the first one's name.
+
+mod file;
+mod import;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -13,7 +17,7 @@ use portcullis_core::domain::engine::{CATALOGUE, EngineIdentity, HASH_REPUTATION
 use portcullis_core::domain::report::Digests;
 use portcullis_core::domain::verdict::Code;
 
-use super::{Engine, EngineOutcome, Session, Subject};
+use super::{Engine, EngineOutcome, Session, Subject, guarded};
 use crate::clock;
 use crate::definitions::{BUILT_AT, files_below, has_extension};
 
@@ -22,15 +26,18 @@ const ISSUES_PER_FILE: usize = 5;
 /// Threat name of a listed content without a comment.
 const UNNAMED: &str = "Blocklisted hash";
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum List {
-    Allow,
-    Block,
-    Skip,
-}
+/// Lines of one text list: an entry costs about 150 bytes.
+const MAX_LINES: usize = 1_000_000;
+/// Extension of list files.
+pub(crate) const EXTENSION: &str = "hashlist";
 
-/// The engine. Digests are kept as text: lists are small (an entry costs about 150 bytes).
+pub use self::file::{Builder, List};
+use self::file::{ListFile, section_of};
+pub use self::import::{Imported, import};
+
+/// The engine.
 pub struct HashReputation {
+    files: Vec<ListFile>,
     allow: HashSet<Box<[u8]>>,
     block: HashMap<Box<[u8]>, Box<str>>,
     skip: HashMap<Box<[u8]>, Vec<String>>,
@@ -43,8 +50,15 @@ pub struct HashReputation {
 impl HashReputation {
     /// Reads all lists below `dir`.
     pub(crate) fn load(dir: Option<&Path>) -> Self {
-        let mut engine =
-            Self { allow: HashSet::new(), block: HashMap::new(), skip: HashMap::new(), def_time: BUILT_AT.into(), issues: Vec::new(), broken: None };
+        let mut engine = Self {
+            files: Vec::new(),
+            allow: HashSet::new(),
+            block: HashMap::new(),
+            skip: HashMap::new(),
+            def_time: BUILT_AT.into(),
+            issues: Vec::new(),
+            broken: None,
+        };
         let mut files = Vec::new();
         if let Some(dir) = dir {
             files_below(&dir.join("hashes"), &[], &mut files, &mut engine.issues);
@@ -55,25 +69,37 @@ impl HashReputation {
             if name.starts_with('.') {
                 continue;
             }
-            if !has_extension(&path, &["txt", "csv"]) {
-                engine.issues.push(format!("Hash list `{name}` is ignored: its name ends in neither .txt nor .csv."));
+            if !has_extension(&path, &["txt", "csv", EXTENSION]) {
+                engine.issues.push(format!("Hash list `{name}` is ignored: its name ends in none of .txt, .csv, .{EXTENSION}."));
                 continue;
             }
-            let list = match name.to_ascii_lowercase() {
-                lower if lower.starts_with("allow") => List::Allow,
-                lower if lower.starts_with("block") => List::Block,
-                lower if lower.starts_with("skip") => List::Skip,
-                _ => {
-                    engine.issues.push(format!("Hash list `{name}` is ignored: its name begins with none of allow, block, skip."));
-                    continue;
-                }
+            let Some(list) = List::of_name(&name) else {
+                engine.issues.push(format!("Hash list `{name}` is ignored: its name begins with none of allow, block, skip."));
+                continue;
             };
+            if has_extension(&path, &[EXTENSION]) {
+                newest = newest.max(engine.map(&path, &name, list));
+                continue;
+            }
             newest = newest.max(engine.read(&path, &name, list));
         }
         if let Some(at) = newest {
             engine.def_time = clock::iso(at);
         }
         engine
+    }
+
+    fn map(&mut self, path: &Path, name: &str, list: List) -> Option<SystemTime> {
+        match guarded(|| ListFile::open(path)).unwrap_or_else(|| Err("could not be read".into())) {
+            Ok(file) if file.list == list => {
+                let created = file.created;
+                self.files.push(file);
+                return Some(created);
+            }
+            Ok(_) => self.unusable(list, format!("Hash list `{name}` was made for another list than its name says.")),
+            Err(why) => self.unusable(list, format!("Hash list `{name}` {why}.")),
+        }
+        None
     }
 
     fn read(&mut self, path: &PathBuf, name: &str, list: List) -> Option<SystemTime> {
@@ -85,6 +111,13 @@ impl HashReputation {
             }
         };
         let (mut bad, mut good) = (0, 0);
+        if text.lines().nth(MAX_LINES).is_some() {
+            self.unusable(
+                list,
+                format!("Hash list `{name}` has more than {MAX_LINES} lines; `portcullis import-hashes` makes a .{EXTENSION} of it."),
+            );
+            return None;
+        }
         for (number, line) in text.lines().enumerate() {
             match self.line(line.trim_start_matches('\u{feff}').trim(), list) {
                 Ok(used) => good += usize::from(used),
@@ -130,14 +163,7 @@ impl HashReputation {
             List::Block => drop(self.block.insert(bytes, if comment.is_empty() { UNNAMED } else { comment }.into())),
             List::Skip if bytes.len() < 32 => return Err("the skip list takes sha256 and sha512 only (md5 and sha1 have collisions)"),
             List::Skip => {
-                let engines: Vec<String> =
-                    fields.next().unwrap_or_default().split('|').map(str::trim).filter(|e| !e.is_empty()).map(Into::into).collect();
-                if engines.is_empty() {
-                    return Err("no engine to skip is named");
-                }
-                if engines.iter().any(|e| !CATALOGUE.iter().any(|identity| identity.name == e)) {
-                    return Err("an engine of this name does not exist");
-                }
+                let engines = engines_of(fields.next().unwrap_or_default())?;
                 self.skip.insert(bytes, engines);
             }
         }
@@ -152,18 +178,22 @@ impl HashReputation {
         let mut outcome = EngineOutcome::clean();
         for digest in all {
             let Ok(bytes) = hex::decode(digest) else { return EngineOutcome::failed("a digest is malformed") };
-            if let Some(threat) = self.block.get(bytes.as_slice())
+            let filed = |list: List| self.files.iter().filter(move |file| file.list == list).find_map(|file| file.find(&bytes));
+            if let Some(threat) = self.block.get(bytes.as_slice()).map(AsRef::as_ref).or_else(|| filed(List::Block))
                 && outcome.code == Code::NoThreatDetected
             {
                 outcome.code = Code::Infected;
-                outcome.threat = threat.to_string();
+                outcome.threat = if threat.is_empty() { UNNAMED } else { threat }.into();
                 outcome.also.push(Code::Blocklisted);
             }
-            if self.allow.contains(bytes.as_slice()) && !outcome.also.contains(&Code::Allowlisted) {
+            if !outcome.also.contains(&Code::Allowlisted) && (self.allow.contains(bytes.as_slice()) || filed(List::Allow).is_some()) {
                 outcome.also.push(Code::Allowlisted);
             }
             if let Some(engines) = self.skip.get(bytes.as_slice()) {
                 outcome.skips.extend(engines.iter().cloned());
+            }
+            if let Some(engines) = filed(List::Skip) {
+                outcome.skips.extend(engines.split('|').map(Into::into));
             }
         }
         match &self.broken {
@@ -173,12 +203,28 @@ impl HashReputation {
     }
 }
 
+/// `engine1|engine2`: names of engines, at least one.
+fn engines_of(text: &str) -> Result<Vec<String>, &'static str> {
+    let engines: Vec<String> = text.split('|').map(str::trim).filter(|e| !e.is_empty()).map(Into::into).collect();
+    if engines.is_empty() {
+        return Err("no engine to skip is named");
+    }
+    if engines.iter().any(|e| !CATALOGUE.iter().any(|identity| identity.name == e)) {
+        return Err("an engine of this name does not exist");
+    }
+    Ok(engines)
+}
+
 impl Engine for HashReputation {
     fn identity(&self) -> EngineIdentity {
         HASH_REPUTATION
     }
     fn version(&self) -> String {
-        format!("{} ({} hashes)", env!("CARGO_PKG_VERSION"), self.allow.len() + self.block.len() + self.skip.len())
+        format!(
+            "{} ({} hashes)",
+            env!("CARGO_PKG_VERSION"),
+            self.allow.len() + self.block.len() + self.skip.len() + self.files.iter().map(ListFile::len).sum::<usize>()
+        )
     }
     fn def_time(&self) -> std::borrow::Cow<'_, str> {
         self.def_time.as_str().into()
@@ -266,5 +312,40 @@ mod tests {
         assert_eq!(engine.look_up(&a).code, Code::Infected);
         assert_eq!(engine.issues.len(), 1, "{:?}", engine.issues);
         assert!(engine.issues[0].contains("block.list"));
+    }
+
+    #[test]
+    fn list_files_decide_like_text_lists_and_a_broken_block_list_fails_the_engine() {
+        let dir = tempfile::tempdir().unwrap();
+        let hashes = dir.path().join("hashes");
+        fs::create_dir(&hashes).unwrap();
+        let (a, b, c) = (digests::of(b"a"), digests::of(b"b"), digests::of(b"c"));
+        for (list, name, line) in [
+            (List::Allow, "allow.hashlist", format!("{}\n", a.sha512)),
+            (List::Block, "block-2.hashlist", format!("{},Evil.B\n", b.md5)),
+            (List::Skip, "skip.hashlist", format!("{},x,YARA-X|PDF\n", c.sha256)),
+        ] {
+            let input = dir.path().join("in");
+            fs::write(&input, line).unwrap();
+            import(list, &[input], &hashes.join(name)).unwrap();
+        }
+        let engine = HashReputation::load(Some(dir.path()));
+        assert_eq!(engine.issues, Vec::<String>::new());
+        assert_eq!(engine.look_up(&a).also, [Code::Allowlisted]);
+        assert_eq!((engine.look_up(&b).code, engine.look_up(&b).threat.as_str()), (Code::Infected, "Evil.B"));
+        assert_eq!(engine.look_up(&c).skips, ["YARA-X", "PDF"]);
+        assert_eq!(engine.look_up(&digests::of(b"d")), EngineOutcome::clean());
+        assert!(engine.version().contains("(3 hashes)") && engine.def_time.as_str() > "2026");
+
+        // Renamed to be another list, and damaged.
+        fs::rename(hashes.join("allow.hashlist"), hashes.join("skip-a.hashlist")).unwrap();
+        let mut bytes = fs::read(hashes.join("block-2.hashlist")).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(hashes.join("block-2.hashlist"), bytes).unwrap();
+        let engine = HashReputation::load(Some(dir.path()));
+        assert_eq!(engine.issues.len(), 2, "{:?}", engine.issues);
+        assert_eq!(engine.look_up(&a).code, Code::Failed, "nobody knows what was on the block list");
+        assert!(engine.look_up(&a).threat.contains("block-2.hashlist"));
     }
 }
