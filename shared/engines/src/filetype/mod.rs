@@ -32,7 +32,10 @@ pub fn detect(content: &[u8]) -> FileType {
     let shown = if whole { content } else { content.get(..SIGNATURE_BYTES).unwrap_or(content) };
     let format = FileFormat::from_bytes(shown);
     match format {
-        FileFormat::ArbitraryBinaryData | FileFormat::PlainText | FileFormat::Empty => text::detect(content).unwrap_or_default(),
+        // HTML applications are HTML for it.
+        FileFormat::ArbitraryBinaryData | FileFormat::PlainText | FileFormat::Empty | FileFormat::HypertextMarkupLanguage => {
+            text::detect(content).unwrap_or_default()
+        }
         FileFormat::CompoundFileBinary
         | FileFormat::MicrosoftWordDocument
         | FileFormat::MicrosoftExcelSpreadsheet
@@ -48,8 +51,6 @@ pub fn detect(content: &[u8]) -> FileType {
         FileFormat::PortableExecutable | FileFormat::DynamicLinkLibrary | FileFormat::MsDosExecutable => {
             program::pe(content).unwrap_or_else(|| general(format))
         }
-        // HTML applications are HTML for it.
-        FileFormat::HypertextMarkupLanguage => text::detect(content).unwrap_or_default(),
         // Some of its text signatures are a few letters long: believed only of contents that are text.
         _ if is_textual(format) && text::detect(content).is_none() => FileType::default(),
         _ => general(format),
