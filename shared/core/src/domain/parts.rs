@@ -73,12 +73,14 @@ impl Plan {
         if self.count.is_some_and(|count| parts.len() != count as usize) || parts.is_empty() {
             return None;
         }
+        // Numbers and offsets together say nothing certain.
+        let numbered = matches!(parts.first(), Some((Position::Number(_), _)));
         let mut size = 0_u64;
         let mut total = self.file_size;
         for (number, (position, bytes)) in (1..).zip(parts) {
             match *position {
-                Position::Number(is) if is == number => {}
-                Position::Offset { from, of } if from == size => {
+                Position::Number(is) if numbered && is == number => {}
+                Position::Offset { from, of } if !numbered && from == size => {
                     if of.is_some() && total.is_some() && of != total {
                         return None;
                     }
@@ -89,7 +91,6 @@ impl Plan {
             size = size.checked_add(*bytes)?;
         }
         // Offsets give one file only with an end; numbers, with an end or a count.
-        let numbered = matches!(parts.first(), Some((Position::Number(_), _)));
         match total {
             Some(total) => (size == total).then_some(size),
             None => (numbered && self.count.is_some()).then_some(size),
