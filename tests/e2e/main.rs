@@ -20,6 +20,7 @@ mod form;
 mod multipart;
 mod polling;
 mod reuse;
+mod rules;
 mod sync;
 mod target;
 mod ways_in;

@@ -1,5 +1,6 @@
 //! Health, version, engines, nodes, YARA; later the rest of the configuration and the licence (contract §1.6–1.10).
 
+mod rules;
 mod scan;
 mod stats;
 mod webhook;
@@ -49,6 +50,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/stat/engines", get(stats::engines))
         .route("/stat/nodes", get(stats::nodes))
         .route("/admin/config/yara/sources", get(yara::sources).put(yara::put_sources))
+        .route("/admin/config/rules", get(rules::read).put(rules::write))
         .route("/yara/package", get(yara::package))
         .route("/yara/generate", put(yara::generate).post(yara::generate))
         .route("/yara/rollback", post(yara::rollback))

@@ -131,8 +131,8 @@ impl Scan {
         }
         self.definitions.refresh(&self.pool, &self.settings).await?;
         // Rules that can not be read stop scans until somebody mends them; they lose none.
-        let rules = rules::in_force(&self.settings).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
-        let Some(rule) = rules.into_iter().find(|rule| rule.name == submission.rule) else {
+        let rule = rules::named(&self.settings, &submission.rule).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
+        let Some(rule) = rule else {
             return failed(format!("Rule `{}` does not exist any more.", submission.rule));
         };
         let basis = Basis { rule: rule.version(), ..Basis::default() };

@@ -169,3 +169,85 @@ fn every_row_and_its_identity_stand_in_the_catalogue() {
         assert!(row.def_time.ends_with('Z') && row.threat.is_empty());
     }
 }
+
+// --- types and YARA hits, as the rule wants them
+
+fn types(allow: &[&str], block: &[&str], skip: &[&str]) -> portcullis_core::domain::types::TypeLists {
+    let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect();
+    portcullis_core::domain::types::TypeLists { allow: list(allow), block: list(block), skip: list(skip) }
+}
+
+/// A tiny picture; what follows it belongs to no chunk.
+fn gif() -> Vec<u8> {
+    let hex = "474946383961010001008000000000ffffff21f90401000000002c00000000010001000002024401003b";
+    hex::decode(hex).unwrap()
+}
+
+#[test]
+fn a_type_that_is_not_let_in_blocks_at_the_root_and_in_archives() {
+    let text = b"just text\n";
+    let only = |name: &str, content: &[u8]| Case::new(name, content).rule(|rule| rule.types = types(&["T"], &[], &[])).run();
+    assert_eq!(only("a.txt", text).root.verdict.code, Code::NoThreatDetected);
+    let refused = only("a.gif", &gif());
+    assert_eq!(refused.root.verdict.code, Code::Blocklisted);
+    assert!(refused.root.verdict.detail.contains("certain types only"), "{}", refused.root.verdict.detail);
+    assert_eq!(only("a.zip", &zip(&[("a.txt", text)])).root.verdict.code, Code::Blocklisted, "an archive is no text");
+    let no_gif = Case::new("a.zip", &zip(&[("a.txt", text), ("b.gif", &gif())])).rule(|rule| rule.types = types(&[], &["image/gif"], &[])).run();
+    assert_eq!(no_gif.root.verdict.code, Code::Blocklisted, "a child that is blocked blocks");
+    let codes: Vec<_> = no_gif.children.iter().map(|child| child.verdict.code).collect();
+    assert_eq!(codes, [Code::NoThreatDetected, Code::Blocklisted]);
+    // What the engines found is told all the same, and tolerance opens nothing.
+    let eicar =
+        Case::new("a.com", &eicar()).rule(|rule| (rule.types, rule.tolerate) = (types(&["P"], &[], &[]), vec![Code::UnsupportedFileType])).run();
+    assert_eq!(eicar.root.verdict.code, Code::Blocklisted);
+    assert!(eicar.root.verdict.all.contains(&Code::Infected));
+}
+
+#[test]
+fn a_skipped_type_is_let_in_by_its_content_only_and_never_with_something_in_it() {
+    let skip = |name: &str, content: &[u8]| Case::new(name, content).rule(|rule| rule.types = types(&[], &[], &["image/gif"])).run().root;
+    let picture = skip("a.gif", &gif());
+    assert_eq!((picture.verdict.code, picture.type_skipped, picture.engines.len()), (Code::Allowlisted, true, 1));
+    assert_eq!(picture.digests.sha256.len(), 64);
+    // Named like one.
+    let named = skip("eicar.gif", &eicar());
+    assert!(named.verdict.code.is_blocked() && !named.type_skipped);
+    // A picture with an archive behind it is both.
+    let both = skip("a.gif", &[gif(), zip(&[("eicar.com", &eicar())])].concat());
+    assert!(both.verdict.code.is_blocked() && !both.type_skipped, "{:?}", both.verdict);
+    // A picture with another name is a mismatch, skipped or not.
+    assert!(skip("a.pdf", &gif()).verdict.code.is_blocked());
+    let archive =
+        Case::new("a.zip", &zip(&[("a.gif", &gif()), ("eicar.com", &eicar())])).rule(|rule| rule.types = types(&[], &[], &["image/gif"])).run();
+    assert_eq!(archive.root.verdict.code, Code::Infected);
+    assert!(archive.children[0].type_skipped);
+}
+
+#[test]
+fn a_skipped_type_is_looked_up_in_the_block_list() {
+    use sha2::Digest;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("hashes")).unwrap();
+    std::fs::write(dir.path().join("hashes/block.txt"), format!("{}\n", hex::encode(sha2::Sha256::digest(gif())))).unwrap();
+    let definitions = portcullis_engines::Definitions::load(Some(dir.path()), None);
+    let case = Case::new("a.gif", &gif()).rule(|rule| rule.types = types(&[], &[], &["G"]));
+    assert_eq!(case.run_with(&definitions).root.verdict.code, Code::Blocklisted);
+}
+
+#[test]
+fn hits_of_rules_without_severity_block_or_inform_as_the_rule_says() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("yara")).unwrap();
+    std::fs::write(dir.path().join("yara/a.yar"), "rule policy { strings: $a = \"policy-mark\" condition: $a }").unwrap();
+    let definitions = portcullis_engines::Definitions::load(Some(dir.path()), None);
+    let marked = b"text with policy-mark in it\n";
+    let blocks = Case::new("a.txt", marked).run_with(&definitions).root;
+    assert_eq!((blocks.verdict.code, blocks.detected_by()), (Code::YaraRuleMatched, 1));
+    let inform = |content: &[u8]| Case::new("a.txt", content).rule(|rule| rule.yara_blocks = false).run_with(&definitions);
+    let informs = inform(marked).root;
+    assert_eq!(informs.verdict.all, [Code::NoThreatDetected, Code::YaraRuleMatched]);
+    assert_eq!((informs.yara.len(), informs.detected_by(), informs.engines.iter().any(|row| !row.threat.is_empty())), (1, 0, false));
+    assert_eq!(inform(&zip(&[("a.txt", marked)])).children[0].verdict.code, Code::NoThreatDetected);
+    let both = [&marked[..], &eicar()].concat();
+    assert_eq!(inform(&both).root.verdict.code, Code::Infected, "a rule with a severity counts");
+}

@@ -50,8 +50,8 @@ impl Scan {
             return Ok(());
         }
         let held: u64 = parts.iter().map(|part| part.object.size).sum();
-        let rules = rules::in_force(&self.settings).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
-        let most = rules.iter().find(|rule| rule.name == submission.rule).map_or(0, |rule| rule.max_file_size);
+        let rule = rules::named(&self.settings, &submission.rule).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
+        let most = rule.map_or(0, |rule| rule.max_file_size);
         if held > most {
             let reason = format!("The parts have {held} bytes, more than the {most} that rule `{}` permits.", submission.rule);
             self.end(&record, reason).await?;

@@ -9,5 +9,6 @@ pub mod parts;
 pub mod report;
 pub mod rule;
 pub mod submission;
+pub mod types;
 pub mod verdict;
 pub mod yara;

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::engine::CATALOGUE;
+use super::engine::{CATALOGUE, HASH_REPUTATION};
+use super::types::TypeLists;
 use super::verdict::Code;
 
 /// Limits on what comes out of archives. Counted on what is really produced; headers are not believed.
@@ -44,14 +45,21 @@ impl Default for ExtractionLimits {
 pub struct Rule {
     /// Name, as clients send it in the `rule` header. Compared exactly.
     pub name: String,
+    /// For people.
+    pub description: String,
+    /// Which rule is taken when a client names none and several fit: the one with the higher number, among equals the first.
+    /// There is one queue, so it hastens no scan. Range −1000–1000.
+    pub priority: i32,
     /// Largest file accepted, in bytes (`max_file_size` of `/file/rules`). Range 1–5 GiB (one S3 PUT).
     pub max_file_size: u64,
     /// Whether files are accepted without a key. Off by default: anyone who can reach the API could then fill the queue.
     pub anonymous: bool,
     /// User agents the rule is for; empty = any.
     pub user_agents: Vec<String>,
-    /// Role names that may use it; empty = any user.
+    /// Role names (or ids) that may use it; with `users` empty as well: any user.
     pub roles: Vec<String>,
+    /// Names of users that may use it, whatever their roles: `name` or `directory/name`.
+    pub users: Vec<String>,
     /// `bucket/prefix` patterns (prefix match) whose objects are scanned under this rule.
     pub buckets: Vec<String>,
     /// Names of engines to run; empty = all.
@@ -61,6 +69,11 @@ pub struct Rule {
     pub required_engines: Vec<String>,
     /// Archives.
     pub extraction: ExtractionLimits,
+    /// Types that are not let in, or let in without a scan.
+    pub types: TypeLists,
+    /// Whether a hit of a YARA rule without `severity` blocks (code 21); else it is only listed. Rules with the severity
+    /// `malicious` or `suspicious` always count as what an engine found.
+    pub yara_blocks: bool,
     /// Codes that are reported but do not block. Threats and failures always block (see `Code::is_tolerable`).
     pub tolerate: Vec<Code>,
     /// Time for the whole analysis, in seconds. Range 1–900.
@@ -75,14 +88,19 @@ impl Default for Rule {
     fn default() -> Self {
         Self {
             name: "File process".into(),
+            description: String::new(),
+            priority: 0,
             max_file_size: 200_000_000,
             anonymous: false,
             user_agents: Vec::new(),
             roles: Vec::new(),
+            users: Vec::new(),
             buckets: Vec::new(),
             engines: Vec::new(),
             required_engines: Vec::new(),
             extraction: ExtractionLimits::default(),
+            types: TypeLists::default(),
+            yara_blocks: true,
             tolerate: Vec::new(),
             timeout_seconds: 240,
             multipart: false,
@@ -95,8 +113,28 @@ impl Rule {
     /// Version of the settings that a verdict depends on: 16 hex characters, equal for rules that judge alike. Who may use
     /// the rule, and for what size, changes no verdict.
     pub fn version(&self) -> String {
-        let Self { engines, required_engines, extraction, tolerate, timeout_seconds, .. } = self;
-        let judging = serde_json::json!([engines, required_engines, extraction, tolerate, timeout_seconds]);
+        // Every field stands here, so that a new one has to be put on one of the two sides.
+        let Self {
+            engines,
+            required_engines,
+            extraction,
+            types,
+            yara_blocks,
+            tolerate,
+            timeout_seconds,
+            name: _,
+            description: _,
+            priority: _,
+            max_file_size: _,
+            anonymous: _,
+            user_agents: _,
+            roles: _,
+            users: _,
+            buckets: _,
+            multipart: _,
+            hash_cache_hours: _,
+        } = self;
+        let judging = serde_json::json!([engines, required_engines, extraction, types, yara_blocks, tolerate, timeout_seconds]);
         hex::encode(Sha256::digest(judging.to_string().as_bytes())).chars().take(16).collect()
     }
 
@@ -124,6 +162,19 @@ impl Rule {
         let wrong = |what: String| Err(format!("Rule `{}`: {what}.", self.name));
         if self.name.is_empty() || self.name.len() > 128 {
             return wrong("a name has 1 to 128 bytes".into());
+        }
+        if !(-1000..=1000).contains(&self.priority) {
+            return wrong(format!("`priority` is {}, not within -1000 to 1000", self.priority));
+        }
+        if self.description.len() > 1000 {
+            return wrong("`description` has more than 1000 bytes".into());
+        }
+        if let Err(problem) = self.types.validate() {
+            return wrong(problem);
+        }
+        // What is not scanned must at least be looked up: a report without any engine is never clean.
+        if !self.types.skip.is_empty() && !self.engines.is_empty() && !self.engines.iter().any(|name| name == HASH_REPUTATION.name) {
+            return wrong(format!("with `types.skip` its engines must include `{}`", HASH_REPUTATION.name));
         }
         if let Some((field, value, from, to)) = ranges.into_iter().find(|(_, value, from, to)| !(from..=to).contains(&value)) {
             return wrong(format!("`{field}` is {value}, not within {from} to {to}"));
@@ -157,13 +208,80 @@ impl Rule {
     }
 }
 
+/// The rules in force as long as nobody configured any. The first is the one that is taken when no name is given.
+pub fn defaults() -> Vec<Rule> {
+    let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
+    let rule = |name: &str, description: &str| Rule { name: name.into(), description: description.into(), ..Rule::default() };
+    vec![
+        rule("File process", "Every type, every engine, archives opened."),
+        Rule {
+            types: TypeLists { allow: list(&["D", "P", "G", "T"]), block: list(&["E"]), ..TypeLists::default() },
+            ..rule("Documents only", "Office documents, PDF, images and text; anything else is blocked, archives too.")
+        },
+        Rule {
+            extraction: ExtractionLimits {
+                max_depth: 3,
+                max_entries: 2_000,
+                max_total_bytes: 512 * 1024 * 1024,
+                max_ratio: 50,
+                timeout_seconds: 60,
+                ..ExtractionLimits::default()
+            },
+            ..rule("Strict archives", "Tight limits on what comes out of archives.")
+        },
+        Rule {
+            max_file_size: 20_000_000,
+            timeout_seconds: 30,
+            extraction: ExtractionLimits { max_depth: 2, max_entries: 500, timeout_seconds: 20, ..ExtractionLimits::default() },
+            ..rule("Quick scan", "Small files in little time: what takes longer than 30 s is blocked.")
+        },
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_valid() {
+    fn the_defaults_are_valid_and_begin_with_the_plain_one() {
         assert_eq!(Rule::default().validate(), Ok(()));
+        assert_eq!(Rule::validate_all(&defaults()), Ok(()));
+        assert_eq!(defaults()[0].version(), Rule::default().version());
+    }
+
+    /// Every field changed, one at a time: those a verdict depends on make a new version, the others do not.
+    #[test]
+    fn the_version_follows_what_a_verdict_depends_on() {
+        let default = serde_json::to_value(Rule::default()).unwrap();
+        let changed = |field: &str| match field {
+            "name" | "description" => "x".into(),
+            "priority" | "max_file_size" | "timeout_seconds" | "hash_cache_hours" => 7.into(),
+            "anonymous" | "multipart" => true.into(),
+            "yara_blocks" => false.into(),
+            "extraction" => serde_json::json!({ "max_depth": 2 }),
+            "types" => serde_json::json!({ "block": ["E"] }),
+            "tolerate" => serde_json::json!([17]),
+            "engines" | "required_engines" => serde_json::json!(["YARA-X"]),
+            "user_agents" | "roles" | "users" | "buckets" => serde_json::json!(["x"]),
+            other => panic!("field `{other}` is new: say whether a verdict depends on it"),
+        };
+        let judging = ["engines", "required_engines", "extraction", "types", "yara_blocks", "tolerate", "timeout_seconds"];
+        for field in default.as_object().unwrap().keys() {
+            let mut other = default.clone();
+            other[field] = changed(field);
+            let other: Rule = serde_json::from_value(other).unwrap();
+            assert_ne!(other, Rule::default(), "{field}");
+            assert_eq!(other.version() != Rule::default().version(), judging.contains(&field.as_str()), "{field}");
+        }
+        for (list, entry) in [("allow", "P"), ("skip", "G")] {
+            let types: TypeLists = serde_json::from_value(serde_json::json!({ list: [entry] })).unwrap();
+            assert_ne!(Rule { types, ..Rule::default() }.version(), Rule::default().version(), "{list}");
+        }
+        for field in serde_json::to_value(ExtractionLimits::default()).unwrap().as_object().unwrap().keys() {
+            let value = if field == "enabled" { false.into() } else { serde_json::Value::from(3) };
+            let extraction: ExtractionLimits = serde_json::from_value(serde_json::json!({ field: value })).unwrap();
+            assert_ne!(Rule { extraction, ..Rule::default() }.version(), Rule::default().version(), "{field}");
+        }
     }
 
     #[test]
@@ -178,6 +296,12 @@ mod tests {
                 "`Hash Reputation` is not one of its engines",
             ),
             (Rule { tolerate: vec![Code::Infected], ..Rule::default() }, "can not be tolerated"),
+            (Rule { priority: 2000, ..Rule::default() }, "`priority` is 2000"),
+            (Rule { types: TypeLists { skip: vec!["E".into()], ..TypeLists::default() }, ..Rule::default() }, "`types.skip`"),
+            (
+                Rule { types: TypeLists { skip: vec!["G".into()], ..TypeLists::default() }, engines: vec!["YARA-X".into()], ..Rule::default() },
+                "must include `Hash Reputation`",
+            ),
             (Rule { name: String::new(), ..Rule::default() }, "1 to 128 bytes"),
         ];
         for (rule, text) in wrong {

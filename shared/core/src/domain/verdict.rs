@@ -85,8 +85,8 @@ outcomes! {
     NoThreatDetected = 0, "No Threat Detected", Clean, 0, false, "clean", "Every engine of the rule looked at the whole content and found nothing.";
     Infected = 1, "Infected", Engines, 100, true, "infected", "At least one engine identified a threat.";
     Suspicious = 2, "Suspicious", Engines, 80, true, "suspicious", "At least one engine found a possible threat.";
-    Allowlisted = 7, "Allowlisted", Lists, 1, false, "allowlisted", "The content's hash is on the allow list.";
-    Blocklisted = 8, "Blocklisted", Lists, 95, true, "blocklisted", "The content's hash is on the block list.";
+    Allowlisted = 7, "Allowlisted", Lists, 1, false, "allowlisted", "The content's hash is on the allow list, or the rule skips files of its type.";
+    Blocklisted = 8, "Blocklisted", Lists, 95, true, "blocklisted", "The content's hash is on the block list, or the rule does not let in files of its type.";
     ExceededArchiveDepth = 9, "Exceeded Archive Depth", Extraction, 70, true, "archive-depth", "Archives are nested deeper than the rule permits.";
     NotScanned = 10, "Not Scanned", Engines, 55, true, "not-scanned", "No engine looked at the content.";
     EncryptedArchive = 12, "Encrypted Archive", Extraction, 66, true, "encrypted-archive", "An archive needs a password, and none of those given fits.";

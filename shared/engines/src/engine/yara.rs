@@ -2,8 +2,9 @@
 //!
 //! A rule's metadata decides what a match means: `severity = "malicious"` is `Infected`,
 //! `"suspicious"` is `Suspicious`, `"informational"` is only listed. A rule without it (operators'
-//! rules usually have none) blocks as "Yara Rule Matched". What always holds: a scan that did not
-//! reach the end of the content is `Failed`.
+//! rules usually have none) is told as "Yara Rule Matched": whether that blocks is the submission's
+//! rule to say (`yara_blocks`), and decided where its codes are collected. What always holds: a scan
+//! that did not reach the end of the content is `Failed`.
 
 use std::time::Duration;
 
@@ -101,12 +102,15 @@ fn judge(rule: &Rule<'_, '_>, outcome: &mut EngineOutcome) {
         Some("informational") => return,
         Some("suspicious") => Code::Suspicious,
         Some("malicious") => Code::Infected,
-        // No severity, or one that is misspelt: blocks.
+        // No severity, or one that is misspelt: blocks, unless the rule of the submission says otherwise.
         _ => {
             if !outcome.also.contains(&Code::YaraRuleMatched) {
                 outcome.also.push(Code::YaraRuleMatched);
             }
-            Code::Infected
+            if outcome.threat.is_empty() {
+                outcome.threat = threat.map_or_else(|| format!("YARA.{}", rule.identifier()), Into::into);
+            }
+            return;
         }
     };
     if code.row().severity > outcome.code.row().severity {

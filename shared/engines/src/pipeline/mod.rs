@@ -148,8 +148,11 @@ impl<'a> Run<'a> {
         let is_typed = found.is_some();
         let file_type = found.unwrap_or_default();
         let mut tree = Tree::new(job.name.clone(), size, file_type.clone(), filetype_ms);
-        let opening = tree.planned(0, self.plan(0, bytes, &file_type, job.rule.extraction.enabled), is_typed);
-        let root = Task { index: 0, name: job.name.clone(), content: Arc::clone(content), file_type, deadline: self.deadline };
+        let plan = self.plan(0, bytes, &file_type, job.rule.extraction.enabled);
+        let is_plain = is_typed && matches!(plan, archive::Plan::Nothing);
+        let skipped = tree.ruled(0, job.rule.types.rule_on(&file_type, &job.name, false), is_plain);
+        let opening = tree.planned(0, plan, is_typed);
+        let root = Task { index: 0, name: job.name.clone(), content: Arc::clone(content), file_type, deadline: self.deadline, skipped };
 
         let (mut tree, scanned) = match opening {
             None => (tree, self.content(&mut self.runners(), &root).into_iter().collect()),

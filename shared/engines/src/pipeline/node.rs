@@ -2,6 +2,7 @@
 
 use portcullis_core::domain::report::{AnalysisReport, Digests, EngineReport, FileReport, FileType, Timing};
 use portcullis_core::domain::rule::Rule;
+use portcullis_core::domain::types::Ruling;
 use portcullis_core::domain::verdict::{Code, Verdict};
 
 use super::scan::Scanned;
@@ -93,6 +94,24 @@ impl Tree {
         }
     }
 
+    /// Whether what comes out of a node is a part of a document, and no file of its own.
+    pub(super) fn is_document(&self, index: usize) -> bool {
+        self.nodes.get(index).is_some_and(|node| matches!(node.report.file_type.category.as_str(), "D" | "P"))
+    }
+
+    /// Adds what the rule says of files of this type; whether the content is let in without a scan. One that is not
+    /// plain (it holds others, or might) is always scanned.
+    pub(super) fn ruled(&mut self, index: usize, ruling: Ruling, is_plain: bool) -> bool {
+        match ruling {
+            Ruling::Scan => false,
+            Ruling::Skip => is_plain,
+            Ruling::Refuse(why) => {
+                self.found(index, Code::Blocklisted, &why);
+                false
+            }
+        }
+    }
+
     /// How deep a node is.
     pub(super) fn depth(&self, index: usize) -> u32 {
         self.nodes.get(index).map_or(u32::MAX, |node| node.report.depth)
@@ -172,6 +191,7 @@ impl Tree {
         node.report.digests = scanned.digests;
         node.report.engines = scanned.rows;
         node.report.yara = scanned.hits;
+        node.report.type_skipped = scanned.skipped;
         node.report.timing.hash_ms = scanned.hash_ms;
         node.report.timing.engines_ms = scanned.engines_ms;
         node.codes.extend(scanned.codes);
@@ -201,7 +221,16 @@ impl Tree {
             }
             let Timing { hash_ms, filetype_ms, extraction_ms, engines_ms, .. } = node.report.timing;
             node.report.timing.total_ms = hash_ms.max(engines_ms) + filetype_ms + extraction_ms;
-            node.report.verdict = Verdict { detail: detail.clone(), ..Verdict::decide(&node.codes, &rule.tolerate) };
+            // Of rules that only inform it is told, and no more.
+            let informs = !rule.yara_blocks && node.codes.contains(&Code::YaraRuleMatched);
+            if informs {
+                node.codes.retain(|code| *code != Code::YaraRuleMatched);
+            }
+            let mut verdict = Verdict { detail: detail.clone(), ..Verdict::decide(&node.codes, &rule.tolerate) };
+            if informs {
+                verdict.all.push(Code::YaraRuleMatched);
+            }
+            node.report.verdict = verdict;
             let code = node.report.verdict.code;
             let upwards = node.upwards.unwrap_or(code);
             if code.is_blocked()

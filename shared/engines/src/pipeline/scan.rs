@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis_core::domain::engine::CATALOGUE;
+use portcullis_core::domain::engine::{CATALOGUE, HASH_REPUTATION};
 use portcullis_core::domain::report::{Digests, EngineReport, FileType, YaraHit};
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::Code;
@@ -29,6 +29,15 @@ pub(super) struct Task {
     pub(super) content: Arc<Content>,
     pub(super) file_type: FileType,
     pub(super) deadline: Instant,
+    /// The rule does not scan files of this type: only the hash lists look at it.
+    pub(super) skipped: bool,
+}
+
+impl Task {
+    /// Whether this engine looks at the content.
+    fn is_for(&self, engine: &dyn Engine) -> bool {
+        !self.skipped || engine.identity() == HASH_REPUTATION
+    }
 }
 
 /// What a scan found.
@@ -43,6 +52,8 @@ pub(crate) struct Scanned {
     pub(super) hits: Vec<YaraHit>,
     /// Inputs of the verdict.
     pub(super) codes: Vec<Code>,
+    /// Let in by its type.
+    pub(super) skipped: bool,
     pub(super) detail: String,
     pub(super) hash_ms: u64,
     pub(super) engines_ms: u64,
@@ -58,6 +69,7 @@ impl Scanned {
             rows: Vec::new(),
             hits: Vec::new(),
             codes: vec![code],
+            skipped: false,
             detail: why.into(),
             hash_ms: 0,
             engines_ms: 0,
@@ -119,10 +131,11 @@ pub(super) fn child(run: &Run<'_>, runners: &mut [Runner<'_>], task: &Task) -> S
     let none = Digests::default();
     let subject = |digests| Subject { name: &task.name, content: bytes, digests, file_type: &task.file_type };
     let first = subject(&none);
+    let is_due = |engine: &dyn Engine, with_digests: bool| engine.needs_digests() == with_digests && task.is_for(engine);
 
     let mut found: Vec<Option<Found>> = runners.iter().map(|_| None).collect();
     let (digests, hash_ms) = if bytes.len() < PARALLEL_BYTES || run.resume.careful {
-        for (runner, found) in runners.iter_mut().zip(&mut found).filter(|(runner, _)| !runner.engine().needs_digests()) {
+        for (runner, found) in runners.iter_mut().zip(&mut found).filter(|(runner, _)| is_due(runner.engine(), false)) {
             *found = Some(look(run, runner, &first, task));
         }
         hash()
@@ -131,7 +144,7 @@ pub(super) fn child(run: &Run<'_>, runners: &mut [Runner<'_>], task: &Task) -> S
             let hashing = scope.spawn(hash);
             let mut own: Option<(&mut Runner<'_>, &mut Option<Found>)> = None;
             let mut others = Vec::new();
-            for (runner, found) in runners.iter_mut().zip(&mut found).filter(|(runner, _)| !runner.engine().needs_digests()) {
+            for (runner, found) in runners.iter_mut().zip(&mut found).filter(|(runner, _)| is_due(runner.engine(), false)) {
                 if own.is_none() {
                     own = Some((runner, found));
                 } else {
@@ -149,10 +162,11 @@ pub(super) fn child(run: &Run<'_>, runners: &mut [Runner<'_>], task: &Task) -> S
         })
     };
     let second = subject(&digests);
-    for (runner, found) in runners.iter_mut().zip(&mut found).filter(|(runner, _)| runner.engine().needs_digests()) {
+    for (runner, found) in runners.iter_mut().zip(&mut found).filter(|(runner, _)| is_due(runner.engine(), true)) {
         *found = Some(look(run, runner, &second, task));
     }
     let engines_ms = clock::since(start);
+    let found = runners.iter().zip(found).filter(|(runner, _)| task.is_for(runner.engine())).map(|(_, found)| found).collect();
     let mut scanned = collect(task, found, &run.job.rule);
     scanned.size = bytes.len() as u64;
     (scanned.digests, scanned.hash_ms, scanned.engines_ms) = (digests, hash_ms, engines_ms);
@@ -175,11 +189,18 @@ fn collect(task: &Task, found: Vec<Option<Found>>, rule: &Rule) -> Scanned {
     scanned.codes.clear();
     let skips: Vec<String> = found.iter().flatten().flat_map(|(_, outcome)| outcome.skips.clone()).collect();
     for found in found {
-        let Some((mut row, outcome)) = found else {
+        let Some((mut row, mut outcome)) = found else {
             scanned.codes.push(Code::Failed);
             scanned.detail = "an engine did not answer".into();
             continue;
         };
+        if outcome.also.contains(&Code::YaraRuleMatched) {
+            if rule.yara_blocks && row.code.row().severity < Code::Infected.row().severity {
+                (row.code, outcome.code) = (Code::Infected, Code::Infected);
+            } else if row.code == Code::NoThreatDetected {
+                row.threat.clear();
+            }
+        }
         if skips.contains(&row.name) {
             row.code = Code::NotScanned;
             row.threat.clear();
@@ -194,6 +215,11 @@ fn collect(task: &Task, found: Vec<Option<Found>>, rule: &Rule) -> Scanned {
             scanned.hits.extend(outcome.hits);
         }
         scanned.rows.push(row);
+    }
+    // Not when nobody looked it up: then it is not scanned, and not let in.
+    scanned.skipped = task.skipped && scanned.codes.contains(&Code::NoThreatDetected);
+    if scanned.skipped {
+        scanned.codes.push(Code::Allowlisted);
     }
     if let Some(why) = mismatch::find(&task.name, &task.file_type) {
         scanned.codes.push(Code::FileTypeMismatch);

@@ -14,7 +14,7 @@ use super::Run;
 use super::node::Tree;
 use super::scan::{self, Task};
 use super::watch::{Entered, Part, Spot};
-use crate::archive::{self, Entry, Ledger, Opening, ReadFault, Sink, Stop};
+use crate::archive::{self, Entry, Ledger, Opening, Plan, ReadFault, Sink, Stop};
 use crate::content::{Content, Spool};
 use crate::engine::guarded;
 use crate::{clock, hooks, names};
@@ -181,9 +181,13 @@ impl Sink for Level<'_, '_> {
         if let Some(why) = &entry.fault {
             unpacker.tree.fail(index, why);
         }
-        let opening = unpacker.tree.planned(index, run.plan(index, bytes, &file_type, true), is_typed);
+        let plan = run.plan(index, bytes, &file_type, true);
+        let is_plain = is_typed && matches!(plan, Plan::Nothing);
+        let ruling = run.job.rule.types.rule_on(&file_type, &entry.name, unpacker.tree.is_document(self.index));
+        let skipped = unpacker.tree.ruled(index, ruling, is_plain);
+        let opening = unpacker.tree.planned(index, plan, is_typed);
         let content = Arc::new(content);
-        let task = Task { index, name: entry.name, content: Arc::clone(&content), file_type, deadline: run.unpack_deadline };
+        let task = Task { index, name: entry.name, content: Arc::clone(&content), file_type, deadline: run.unpack_deadline, skipped };
         (unpacker.hand)(task);
         if let Some(opening) = opening {
             unpacker.open(&opening, index, content.as_ref().as_ref());
