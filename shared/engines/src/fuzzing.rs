@@ -1,17 +1,30 @@
 //! Doors for the fuzz targets (`tests/fuzz`); compiled only for them (`--cfg fuzzing`).
 //!
-//! A target calls one family of parsers on one content, without workers and without the panic guard, so that
-//! what a worker would have to survive shows.
+//! A target calls one family of parsers on one content, without workers. What shows: aborts, overflowing stacks, memory,
+//! endless loops, and panics of our own code. Panics of other people's parsers are contained by the guard, here as in a worker.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use portcullis_core::domain::report::Digests;
 use portcullis_core::domain::rule::ExtractionLimits;
 use portcullis_core::domain::verdict::Code;
 
 use crate::archive::{Entry, Ledger, ReadFault, Sink, Stop, formats};
 use crate::content::{Content, Spool};
+use crate::engine::{Subject, guarded};
+use crate::{Definitions, filetype};
+
+/// To be called once before anything else: replaces libFuzzer's hook, which takes every panic for a crash.
+pub fn start() {
+    std::panic::set_hook(Box::new(|info| {
+        if info.location().is_some_and(|at| at.file().contains("shared/engines/src")) {
+            eprintln!("{info}");
+            std::process::abort();
+        }
+    }));
+}
 
 /// Opens `content` by every format whose name contains one of `names`, each with limits of a few MiB and seconds.
 /// Gives the number of contents that came out.
@@ -19,18 +32,27 @@ pub fn unpack(names: &[&str], content: &[u8]) -> usize {
     let limits = ExtractionLimits { max_entries: 500, max_total_bytes: 16 << 20, max_ratio: 100_000, ..ExtractionLimits::default() };
     let scratch = std::env::temp_dir();
     let mut found = 0;
+    for name in names {
+        assert!(formats().any(|format| format.name.contains(name)), "there is no format `{name}`");
+    }
     for format in formats().filter(|format| names.iter().any(|name| format.name.contains(name))) {
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut sink = Counting { ledger: Ledger::new(&limits, content.len() as u64, deadline), scratch: &scratch, found: 0 };
-        let _ = format.extractor.extract(content, &["password".to_owned()], &mut sink);
+        let _ = guarded(|| format.extractor.extract(content, &["password".to_owned()], &mut sink));
         found += sink.found;
     }
     found
 }
 
-/// Names of all formats, so that a target can make sure that it tests something.
-pub fn names() -> Vec<&'static str> {
-    formats().map(|format| format.name).collect()
+/// Lets every engine judge `content`, under a name of the type that it has by its content.
+pub fn judge(definitions: &Definitions, content: &[u8]) {
+    let file_type = filetype::detect(content);
+    let name = format!("a.{}", file_type.extensions.first().map_or("bin", String::as_str));
+    let digests = Digests::default();
+    let subject = Subject { name: &name, content, digests: &digests, file_type: &file_type };
+    for engine in definitions.engines().filter(|engine| !engine.needs_digests()) {
+        let _ = guarded(|| engine.session().scan(&subject, Duration::from_secs(5)));
+    }
 }
 
 /// Counts what comes out, against the limits.
