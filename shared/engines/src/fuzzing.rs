@@ -101,6 +101,10 @@ impl Write for Charged<'_, '_> {
 }
 
 impl Sink for Counting<'_> {
+    fn name(&self) -> String {
+        "fuzzed".into()
+    }
+
     fn announce(&mut self, entries: u64) -> Result<(), Stop> {
         self.ledger.announce(entries)
     }
