@@ -25,6 +25,8 @@ pub mod definitions;
 mod digests;
 pub mod engine;
 pub mod filetype;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hooks;
 mod job;
 mod names;

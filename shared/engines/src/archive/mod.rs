@@ -26,6 +26,8 @@ use portcullis_core::domain::report::FileType;
 
 pub(crate) use self::documents::is_part;
 pub(crate) use self::ledger::Ledger;
+#[cfg(fuzzing)]
+pub(crate) use self::registry::formats;
 pub(crate) use self::registry::{Opening, Plan, plan};
 pub(crate) use self::sink::{Entry, ReadFault, Sink, Stop};
 

@@ -20,7 +20,7 @@ const FAMILIES: &[&[Format]] = &[
     documents::FORMATS,
 ];
 
-fn formats() -> impl Iterator<Item = &'static Format> {
+pub(crate) fn formats() -> impl Iterator<Item = &'static Format> {
     FAMILIES.iter().copied().flatten()
 }
 

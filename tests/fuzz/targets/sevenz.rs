@@ -1,0 +1,8 @@
+//! 7-Zip.
+#![no_main]
+
+use portcullis_engines::fuzzing;
+
+libfuzzer_sys::fuzz_target!(init: fuzzing::start(), |content: &[u8]| {
+    fuzzing::unpack(&["7-Zip"], content);
+});

@@ -1,0 +1,8 @@
+//! Archives of Unix: headers and contents in turn.
+#![no_main]
+
+use portcullis_engines::fuzzing;
+
+libfuzzer_sys::fuzz_target!(init: fuzzing::start(), |content: &[u8]| {
+    fuzzing::unpack(&["tar", "cpio", "RPM", "ar, Debian"], content);
+});
