@@ -162,13 +162,17 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     fn secret(&self) -> Result<Secret, TemplateError> {
-        let known = ["ExcludePunctuation", "PasswordLength"];
+        let known = ["ExcludeCharacters", "ExcludePunctuation", "PasswordLength"];
         let generate = self.at("GenerateSecretString").and_then(Value::as_object).ok_or_else(|| self.error("has no `GenerateSecretString`"))?;
         if let Some(other) = generate.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(self.error(&format!("has `{other}`, which the local host does not play")));
         }
         if generate.get("ExcludePunctuation").and_then(Value::as_bool) != Some(true) {
             return Err(self.error("is not of letters and digits only; the local host generates no other"));
+        }
+        let excluded = generate.get("ExcludeCharacters").and_then(Value::as_str).unwrap_or_default();
+        if excluded.chars().any(char::is_alphanumeric) {
+            return Err(self.error("excludes letters or digits, which the local host does not play"));
         }
         Ok(Secret { logical_id: self.id.to_owned(), name: self.name.clone(), length: self.number("GenerateSecretString/PasswordLength", 32)? })
     }
