@@ -40,6 +40,19 @@ async fn shares(client: &Client, content: &[u8], first: &[(&str, &str)], second:
     }
 }
 
+/// The same until it was taken over: functions take new definitions up one after the other, so that for half a minute
+/// two of them may ask for verdicts of different versions.
+async fn shares_soon(client: &Client, content: &[u8], first: &[(&str, &str)], second: &[(&str, &str)]) -> (bool, Value, Value) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = shares(client, content, first, second).await;
+        if answer.0 || Instant::now() >= end {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn the_same_content_again_gets_the_last_verdict_under_its_own_name_and_ids() {
     let client = Target::client();
@@ -50,7 +63,7 @@ async fn the_same_content_again_gets_the_last_verdict_under_its_own_name_and_ids
     files.push(("eicar2.com", &eicar));
     files.extend(filler.iter().map(|(name, content)| (name.as_str(), content.as_slice())));
     let archive = zip(&files);
-    let (shared, one, two) = shares(&client, &archive, &[("filename", "one.zip")], &[("filename", "in/two.zip")]).await;
+    let (shared, one, two) = shares_soon(&client, &archive, &[("filename", "one.zip")], &[("filename", "in/two.zip")]).await;
     assert!(shared);
     assert_eq!(verdict(&one), (1, "Blocked", "Infected"));
     assert_eq!(verdict(&two), (1, "Blocked", "Infected"));
@@ -78,7 +91,7 @@ async fn the_same_content_again_gets_the_last_verdict_under_its_own_name_and_ids
 async fn names_rules_and_passwords_that_matter_are_not_shared() {
     let client = Target::client();
     let text = unique("shared");
-    assert!(shares(&client, &text, &[("filename", "a.txt")], &[("filename", "b.txt")]).await.0);
+    assert!(shares_soon(&client, &text, &[("filename", "a.txt")], &[("filename", "b.txt")]).await.0);
     let deceptive = shares(&client, &unique("shared"), &[("filename", "a.txt")], &[("filename", "a.pdf.exe")]).await;
     assert!(!deceptive.0);
     assert_eq!((verdict(&deceptive.1).0, verdict(&deceptive.2).0), (0, 2), "the second name deceives");

@@ -23,7 +23,12 @@ async fn a_synchronous_scan_answers_with_the_whole_result() {
         assert_minimum(&answer);
         assert_eq!(verdict(&answer.json), (1, "Blocked", "Infected"));
         assert_eq!(answer.json["extracted_files"]["files_in_archive"].as_array().unwrap().len(), 2);
-        assert_eq!(client.result(answer.json["data_id"].as_str().unwrap()).await, answer.json, "it is the same as a poll's");
+        let [polled, answered] = [client.result(answer.json["data_id"].as_str().unwrap()).await, answer.json].map(|mut result| {
+            // New definitions of another test may come between.
+            result["process_info"].as_object_mut().unwrap().remove("outdated_data");
+            result
+        });
+        assert_eq!(polled, answered, "it is the same as a poll's");
     }
     assert_eq!(verdict(&post(&client, "/file/sync", unique("clean"), &[]).await.json), (0, "Allowed", ""));
 }
