@@ -29,9 +29,6 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// What is mirrored.
 const PREFIXES: [&str; 2] = ["yara/", "hashes/"];
 
-/// How the names of folders of one state begin.
-const SET: &str = "set-";
-
 /// The mirror.
 #[derive(Debug)]
 pub(crate) struct DefinitionsSync {
@@ -139,7 +136,9 @@ impl DefinitionsSync {
                 return Err(Failed::Retry(format!("a worker could not load the definitions: {death}")));
             }
         };
-        self.remove_old(&folder, previous.as_deref()).await;
+        if let Some(previous) = previous.filter(|previous| previous.starts_with(&self.base)) {
+            let _ = tokio::fs::remove_dir_all(previous).await;
+        }
         for engine in status.iter().filter(|engine| !engine.issues.is_empty()) {
             tracing::warn!(engine = engine.name, issues = ?engine.issues, "definitions have issues");
         }
@@ -188,7 +187,7 @@ impl DefinitionsSync {
             return Err(Failed::Retry(format!("definitions are larger than {MAX_BYTES} bytes")));
         }
         tokio::fs::create_dir_all(&self.base).await.map_err(|e| disk(&e))?;
-        let folder = tempfile::Builder::new().prefix(SET).tempdir_in(&self.base).map_err(|e| disk(&e))?;
+        let folder = tempfile::Builder::new().prefix("set-").tempdir_in(&self.base).map_err(|e| disk(&e))?;
         for object in listed {
             self.fetch(folder.path(), object).await?;
         }
@@ -201,18 +200,6 @@ impl DefinitionsSync {
             write_package(folder.path(), &package).await?;
         }
         Ok(folder.keep())
-    }
-
-    /// Removes all sets but the one in force and the one before: a worker that began loading that one still reads it whole.
-    async fn remove_old(&self, current: &Path, previous: Option<&Path>) {
-        let Ok(mut entries) = tokio::fs::read_dir(&self.base).await else { return };
-        while let Ok(Some(entry)) = entries.next_entry().await {
-            let path = entry.path();
-            let is_set = entry.file_name().to_string_lossy().starts_with(SET);
-            if is_set && path != current && previous != Some(path.as_path()) {
-                let _ = tokio::fs::remove_dir_all(path).await;
-            }
-        }
     }
 
     /// Makes `folder` the one that workers load from.
