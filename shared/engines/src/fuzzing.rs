@@ -3,6 +3,7 @@
 //! A target calls one family of parsers on one content, without workers. What shows: aborts, overflowing stacks, memory,
 //! endless loops, and panics of our own code. Panics of other people's parsers are contained by the guard, here as in a worker.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -127,6 +128,11 @@ impl Sink for Counting<'_> {
         }
         let content = to.spool.finish().map_err(|e| Stop::Limit(Code::Failed, e.to_string()))?;
         Ok((content, result.err().map(|e| e.to_string())))
+    }
+
+    fn spill(&mut self, bytes: &[u8]) -> Result<File, Stop> {
+        let file = tempfile::tempfile_in(self.scratch).and_then(|mut file| file.write_all(bytes).map(|()| file));
+        file.map_err(|error| Stop::Limit(Code::Failed, error.to_string()))
     }
 
     fn child(&mut self, _: Entry, _: Content) -> Result<(), Stop> {
