@@ -3,7 +3,6 @@
 mod assemble;
 mod download;
 mod generate;
-mod rescan;
 
 use portcullis_core::domain::event::Task;
 
@@ -17,7 +16,6 @@ impl Scan {
         match task {
             Task::Download { data_id } => self.download(&data_id, ends_at).await,
             Task::Assemble { data_id } => self.assemble(&data_id, ends_at).await,
-            Task::Rescan { data_id } => self.rescan(&data_id, ends_at).await,
             Task::GenerateRules { run } => self.generate_rules(&run, ends_at).await,
         }
     }

@@ -29,11 +29,6 @@ pub enum Task {
         /// The submission.
         data_id: DataId,
     },
-    /// Judge a stored object again under what is in force now.
-    Rescan {
-        /// The submission whose object it is.
-        data_id: DataId,
-    },
     /// Make a new YARA package from the configured sources.
     GenerateRules {
         /// The run, as the generation's document names it.
