@@ -1,15 +1,12 @@
 //! Hot polling (ICAP servers ask every 20 ms): never anything but 200, and one cheap read each.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_local::host::{AdminOptions, Host, HostOptions};
 use reqwest::StatusCode;
 
 use crate::support::client::{Client, assert_minimum};
 use crate::support::files::{unique, zip};
+use crate::support::own_host;
 use crate::target::Target;
 
 const CLIENTS: usize = 4;
@@ -59,22 +56,7 @@ async fn a_file_that_is_polled_hard_answers_200_every_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poll_is_one_read() {
-    let data_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("polling");
-    let _ = std::fs::remove_dir_all(&data_dir);
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let host = Host::start(HostOptions {
-        api: any,
-        aws: any,
-        data_dir,
-        admin: AdminOptions { apikey: Some("polling-key".into()), ..AdminOptions::default() },
-        rules: None,
-        definitions: None,
-        overrides: BTreeMap::from([("PORTCULLIS_WORKERS".to_owned(), "1".to_owned())]),
-        executable: env!("CARGO_BIN_EXE_portcullis").into(),
-        test_hooks: false,
-    })
-    .await
-    .unwrap();
+    let host = own_host::start(&own_host::folder("polling"), "polling-key", &[("PORTCULLIS_WORKERS", "1")]).await;
     let client = Client::new(format!("http://{}", host.addr), Some("polling-key"));
     // Running (an upload that never comes) and finished.
     let waiting = crate::support::client::send(client.request(reqwest::Method::POST, "/file/presign").header("Content-Length", "0")).await;

@@ -1,15 +1,13 @@
 //! Webhooks: delivered, signed, retried, told of, sent again; never to an address that is not allowed.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portcullis_core::aws::Clients;
-use portcullis_local::host::{AdminOptions, Host, HostOptions};
+use portcullis_local::host::Host;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -18,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::client::{Client, send};
 use crate::support::files::{unique, zip};
+use crate::support::own_host;
 use crate::target::Target;
 use crate::ways_in::presign;
 
@@ -45,7 +44,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn answering(statuses: &[u16]) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let listener = TcpListener::bind(own_host::loopback()).await.unwrap();
         let url = format!("http://{}/hook?team=1", listener.local_addr().unwrap());
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
         let (log, statuses) = (Arc::clone(&received), statuses.to_vec());
@@ -272,7 +271,7 @@ async fn a_receiver_that_hangs_does_not_hold_up_the_webhooks_of_others() {
     let finished = Instant::now();
     prompt.wait_for(1).await;
     // Stand-ins for AWS invoke a function for one batch of messages after the other.
-    let limit = if std::env::var_os("PORTCULLIS_E2E_URL").is_some() { 30 } else { 5 };
+    let limit = if Target::get().local { 5 } else { 30 };
     assert!(finished.elapsed() < Duration::from_secs(limit), "{:?}", finished.elapsed());
 }
 
@@ -324,22 +323,8 @@ async fn a_batch_with_a_callback_is_told_of_when_its_last_file_has_ended() {
 
 /// A host of one's own: only it may be asked to rotate secrets or to allow nothing.
 async fn own_host(name: &str, allow: &str) -> (Host, Client, Clients) {
-    let data_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&data_dir);
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let host = Host::start(HostOptions {
-        api: any,
-        aws: any,
-        data_dir,
-        admin: AdminOptions { apikey: Some("own-host-key".into()), ..AdminOptions::default() },
-        rules: None,
-        definitions: None,
-        overrides: BTreeMap::from([("PORTCULLIS_OUTBOUND_ALLOW".to_owned(), allow.to_owned()), ("PORTCULLIS_WORKERS".to_owned(), "1".to_owned())]),
-        executable: env!("CARGO_BIN_EXE_portcullis").into(),
-        test_hooks: false,
-    })
-    .await
-    .unwrap();
+    let overrides = [("PORTCULLIS_OUTBOUND_ALLOW", allow), ("PORTCULLIS_WORKERS", "1")];
+    let host = own_host::start(&own_host::folder(name), "own-host-key", &overrides).await;
     let client = Client::new(format!("http://{}", host.addr), Some("own-host-key"));
     let clients = Clients::for_endpoint(&host.access.endpoint, &host.access.region, &host.access.access_key, &host.access.secret_key);
     (host, client, clients)

@@ -20,9 +20,13 @@
     reason = "a benchmark fails by panicking and prints its table"
 )]
 
+#[path = "../../../tests/support/own_host.rs"]
+#[allow(dead_code, unreachable_pub, reason = "every benchmark uses a part")]
+mod own_host;
+
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -34,7 +38,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use portcullis_local::host::{AdminOptions, Host, HostOptions};
+use portcullis_local::host::Host;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -74,20 +78,7 @@ fn main() {
 
 async fn run(rounds: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let host = Host::start(HostOptions {
-        api: loopback,
-        aws: loopback,
-        data_dir: folder.path().to_owned(),
-        admin: AdminOptions { apikey: Some(KEY.into()), ..AdminOptions::default() },
-        rules: None,
-        definitions: None,
-        overrides: BTreeMap::new(),
-        executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis")),
-        test_hooks: false,
-    })
-    .await
-    .unwrap();
+    let host = own_host::start(folder.path(), KEY, &[]).await;
 
     let mut starts: BTreeMap<&str, Vec<Start>> = BTreeMap::new();
     for round in 0..=rounds {

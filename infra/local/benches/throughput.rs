@@ -14,14 +14,15 @@
     reason = "a benchmark fails by panicking and prints its table"
 )]
 
+#[path = "../../../tests/support/own_host.rs"]
+#[allow(dead_code, unreachable_pub, reason = "every benchmark uses a part")]
+mod own_host;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use portcullis_local::host::{AdminOptions, Host, HostOptions};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -45,20 +46,7 @@ fn main() {
 
 async fn run(files: usize, workers: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let host = Host::start(HostOptions {
-        api: loopback,
-        aws: loopback,
-        data_dir: folder.path().to_owned(),
-        admin: AdminOptions { apikey: Some(KEY.into()), ..AdminOptions::default() },
-        rules: None,
-        definitions: None,
-        overrides: BTreeMap::from([("PORTCULLIS_WORKERS".to_owned(), workers.to_string())]),
-        executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis")),
-        test_hooks: false,
-    })
-    .await
-    .unwrap();
+    let host = own_host::start(folder.path(), KEY, &[("PORTCULLIS_WORKERS", &workers.to_string())]).await;
     let api = Api { url: format!("http://{}", host.addr), http: reqwest::Client::new() };
     // The workers load their rules, the table of types is read, connections open.
     let warm = (0..workers * 2).map(|n| api.until_verdict(usize::MAX - n));

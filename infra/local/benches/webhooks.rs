@@ -14,16 +14,16 @@
     reason = "a benchmark fails by panicking and prints its table"
 )]
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+#[path = "../../../tests/support/own_host.rs"]
+#[allow(dead_code, unreachable_pub, reason = "every benchmark uses a part")]
+mod own_host;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::post;
-use portcullis_local::host::{AdminOptions, Host, HostOptions};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -39,22 +39,9 @@ fn main() {
 
 async fn run(webhooks: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let host = Host::start(HostOptions {
-        api: loopback,
-        aws: loopback,
-        data_dir: folder.path().to_owned(),
-        admin: AdminOptions { apikey: Some(KEY.into()), ..AdminOptions::default() },
-        rules: None,
-        definitions: None,
-        overrides: BTreeMap::from([("PORTCULLIS_OUTBOUND_ALLOW".to_owned(), "127.0.0.0/8".to_owned())]),
-        executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis")),
-        test_hooks: false,
-    })
-    .await
-    .unwrap();
+    let host = own_host::start(folder.path(), KEY, &[("PORTCULLIS_OUTBOUND_ALLOW", "127.0.0.0/8")]).await;
     let received = Arc::new(AtomicUsize::new(0));
-    let listener = TcpListener::bind(loopback).await.unwrap();
+    let listener = TcpListener::bind(own_host::loopback()).await.unwrap();
     let callback = format!("http://{}/", listener.local_addr().unwrap());
     let count = Arc::clone(&received);
     let hooks = Router::new().route(
