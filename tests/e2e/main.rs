@@ -17,6 +17,7 @@ mod contract;
 mod definitions;
 mod download;
 mod form;
+mod history;
 mod multipart;
 mod polling;
 mod reuse;

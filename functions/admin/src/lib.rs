@@ -1,5 +1,6 @@
 //! Health, version, engines, nodes, YARA; later the rest of the configuration and the licence (contract §1.6–1.10).
 
+mod history;
 mod rules;
 mod scan;
 mod stats;
@@ -14,7 +15,7 @@ use portcullis_core::auth::{Authenticator, FirstAdmin};
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
-use portcullis_core::store::{identity::Identity, queue::Queue, settings::Settings};
+use portcullis_core::store::{history::History, identity::Identity, queue::Queue, settings::Settings};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Admin {
     settings: Arc<Settings>,
     scan_queue: Queue,
     definitions_bucket: Arc<str>,
+    history: History,
 }
 
 /// The function's router, from its environment.
@@ -42,6 +44,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         settings,
         scan_queue: Queue::new(clients.sqs().clone(), queue),
         definitions_bucket: definitions_bucket.into(),
+        history: History::new(clients.dynamodb().clone(), &table),
     };
     let handlers = Router::new()
         .route("/admin/config/scan", get(scan::read).put(scan::write))
@@ -50,6 +53,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/stat/engines", get(stats::engines))
         .route("/stat/nodes", get(stats::nodes))
         .route("/admin/config/yara/sources", get(yara::sources).put(yara::put_sources))
+        .route("/admin/history", get(history::read))
         .route("/admin/config/rules", get(rules::read).put(rules::write))
         .route("/yara/package", get(yara::package))
         .route("/yara/generate", put(yara::generate).post(yara::generate))

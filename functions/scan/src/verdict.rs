@@ -62,7 +62,7 @@ impl Scan {
                 basis: basis.clone(),
                 report: report.root.clone(),
             };
-            self.scans.finish(&id, &token, &outcome, inline).await?;
+            self.scans.finish(&record.submission, &token, &outcome, inline).await?;
             Ok::<Outcome, StoreError>(outcome)
         }
         .await;

@@ -138,7 +138,7 @@ impl Sweep {
     async fn fail(&self, record: &Record, reason: &str) -> Result<(), StoreError> {
         let submission = &record.submission;
         let outcome = Outcome::unscanned(record, Verdict::failed(reason), now_ms());
-        self.scans.finish_unclaimed(&submission.id, &outcome).await?;
+        self.scans.finish_unclaimed(submission, &outcome).await?;
         tracing::warn!(data_id = %submission.id, reason, "a submission ended without a scan");
         self.announcer.ended(&Record { outcome: Some(outcome), ..record.clone() }).await?;
         if submission.source == Source::Multipart

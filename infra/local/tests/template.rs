@@ -292,7 +292,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "secretsmanager: GetSecretValue on SigningSecretArn",
         ],
     ),
-    ("Admin", &["dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn", "sqs: GetQueueAttributes SendMessage on ScanQueueArn"]),
+    (
+        "Admin",
+        &[
+            "dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn",
+            "dynamodb: Query on DataTableArn/index/history",
+            "sqs: GetQueueAttributes SendMessage on ScanQueueArn",
+        ],
+    ),
     (
         "Notify",
         &[

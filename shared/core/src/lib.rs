@@ -12,6 +12,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod intake;
+pub mod retention;
 pub mod rules;
 pub mod store;
 pub mod telemetry;

@@ -196,7 +196,7 @@ impl Scan {
         let id = &record.submission.id;
         tracing::warn!(data_id = %id, reason, "a submission ended without a scan");
         let outcome = Outcome::unscanned(record, Verdict::failed(reason), now_ms());
-        match self.scans.finish_unclaimed(id, &outcome).await {
+        match self.scans.finish_unclaimed(&record.submission, &outcome).await {
             Ok(()) => Ok(self.announcer.ended(&Record { outcome: Some(outcome), ..record.clone() }).await?),
             // Cancelled, or ended by the sweep.
             Err(StoreError::Conflict { .. }) => Ok(()),

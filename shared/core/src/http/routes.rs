@@ -121,6 +121,7 @@ routes! {
     Admin ready PUT "/admin/config/scan"
     Admin later GET "/admin/config/healthcheck"
     Admin later PUT "/admin/config/healthcheck"
+    Admin ready GET "/admin/history"
     Admin ready GET "/admin/config/rules"
     Admin ready PUT "/admin/config/rules"
     Admin ready GET "/admin/config/yara/sources"

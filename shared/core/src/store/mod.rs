@@ -11,6 +11,7 @@
 //! | batch and its counts | `BATCH#<id>` | `META`, `META#…` | one Query ([`batches`]) |
 //! | files of a batch | `BATCH#<id>` | `FILE#<position>` | Query of one page |
 //! | open submissions by due time | GSI `pending`: `pending_shard` | `check_at` | Query by sweep |
+//! | ended submissions by time of their end | GSI `history`: `history_shard` | `history_at` | one Query a part and page ([`history`]) |
 //! | user | `USER#<id>` | `USER` | GetItem |
 //! | user by name | `USERNAME#<directory>/<name>` | `USER` | GetItem |
 //! | static API key | `APIKEY#<sha256 of the key>` | `KEY` | BatchGetItem with the next |
@@ -26,6 +27,7 @@ pub mod batches;
 pub mod children;
 pub mod deliveries;
 pub mod hashes;
+pub mod history;
 pub mod identity;
 pub mod multipart;
 pub mod objects;

@@ -8,10 +8,14 @@
 //! What always holds: `Done` never changes; the object judged is the one pinned by the first claim.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use aws_sdk_dynamodb::{error::SdkError, operation::update_item::UpdateItemError};
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+};
 
 use super::StoreError;
 use super::attributes::{Item, is_expired, json, key, n, number, parsed, s, text};
+use super::history::{self, LIST};
 use crate::clock::now_ms;
 use crate::domain::id::DataId;
 use crate::domain::report::FileReport;
@@ -239,7 +243,9 @@ impl Scans {
     ///
     /// # Errors
     /// `Conflict` when the claim is lost: another worker's verdict counts.
-    pub async fn finish(&self, id: &DataId, token: &str, outcome: &Outcome, children: Option<&[FileReport]>) -> Result<(), StoreError> {
+    pub async fn finish(&self, submission: &Submission, token: &str, outcome: &Outcome, children: Option<&[FileReport]>) -> Result<(), StoreError> {
+        let id = &submission.id;
+        let listed = history::ended(self.update(id), submission, outcome)?;
         let outcome = json(outcome)?;
         let children = children.map(|c| json(&c)).transpose()?;
         let set = if children.is_some() {
@@ -247,7 +253,7 @@ impl Scans {
         } else {
             "SET #state = :done, outcome = :outcome"
         };
-        self.claimed(id, token, &format!("{set} {CLOSE}"), |u| {
+        self.claimed_by(listed, token, &format!("{set}, {LIST} {CLOSE}"), |u| {
             let u = u
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_values(":done", s("done"))
@@ -265,9 +271,9 @@ impl Scans {
     ///
     /// # Errors
     /// `Conflict` when it ended or was claimed meanwhile.
-    pub async fn finish_unclaimed(&self, id: &DataId, outcome: &Outcome) -> Result<(), StoreError> {
-        self.update(id)
-            .update_expression(format!("SET #state = :done, outcome = :outcome {CLOSE}"))
+    pub async fn finish_unclaimed(&self, submission: &Submission, outcome: &Outcome) -> Result<(), StoreError> {
+        history::ended(self.update(&submission.id), submission, outcome)?
+            .update_expression(format!("SET #state = :done, outcome = :outcome, {LIST} {CLOSE}"))
             .condition_expression("attribute_exists(pk) AND #state <> :done AND claim_until < :now")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", s("done"))
@@ -283,9 +289,8 @@ impl Scans {
     /// every later write.
     pub async fn cancel(&self, record: &Record) -> Result<Cancelled, StoreError> {
         let outcome = Outcome::unscanned(record, Verdict::decide(&[Code::Canceled], &[]), now_ms());
-        let result = self
-            .update(&record.submission.id)
-            .update_expression(format!("SET #state = :done, outcome = :outcome, claim_until = :zero {CLOSE}"))
+        let result = history::ended(self.update(&record.submission.id), &record.submission, &outcome)?
+            .update_expression(format!("SET #state = :done, outcome = :outcome, claim_until = :zero, {LIST} {CLOSE}"))
             .condition_expression("attribute_exists(pk) AND #state <> :done")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", s("done"))
@@ -422,7 +427,7 @@ impl Scans {
         Ok(())
     }
 
-    fn update(&self, id: &DataId) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
+    fn update(&self, id: &DataId) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).set_key(Some(key(pk(id), "META")))
     }
 
@@ -432,11 +437,20 @@ impl Scans {
         id: &DataId,
         token: &str,
         expression: &str,
-        values: impl FnOnce(
-            aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder,
-        ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder,
+        values: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
     ) -> Result<Item, StoreError> {
-        let output = values(self.update(id).update_expression(expression))
+        self.claimed_by(self.update(id), token, expression, values).await
+    }
+
+    /// As [`Self::claimed`], with an update that was begun.
+    async fn claimed_by(
+        &self,
+        update: UpdateItemFluentBuilder,
+        token: &str,
+        expression: &str,
+        values: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
+    ) -> Result<Item, StoreError> {
+        let output = values(update.update_expression(expression))
             .condition_expression("claim_token = :token")
             .expression_attribute_values(":token", s(token))
             .return_values(ReturnValue::AllNew)

@@ -39,7 +39,7 @@ async fn while_one_worker_holds_the_claim_another_is_told_until_when() {
 async fn a_finished_submission_answers_with_its_record() {
     let table = Table::new().await;
     let (submission, claimed) = table.claimed().await;
-    table.scans().finish(&submission.id, &claimed.token, &outcome(5), None).await.unwrap();
+    table.scans().finish(&submission, &claimed.token, &outcome(5), None).await.unwrap();
     let Claim::Done(record) = table.scans().claim(&submission.id, &object(&submission)).await.unwrap() else { panic!("not done") };
     assert_eq!(record.outcome, Some(outcome(5)));
 }
@@ -58,7 +58,7 @@ async fn another_version_of_the_object_is_never_judged_not_even_after_the_verdic
         }
         table.let_lease_end(&submission.id).await;
         if !finished {
-            table.scans().finish(&submission.id, &claimed.token, &outcome(5), None).await.unwrap();
+            table.scans().finish(&submission, &claimed.token, &outcome(5), None).await.unwrap();
         }
     }
     let (record, _) = table.scans().get(&submission.id).await.unwrap().unwrap();
@@ -88,12 +88,12 @@ async fn a_dead_workers_claim_is_taken_over_when_its_lease_ends_and_it_loses_eve
     assert!(is_conflict(&scans.renew(id, &dead.token).await));
     assert!(is_conflict(&scans.count_death(id, &dead.token).await));
     assert!(is_conflict(&scans.release(id, &dead.token).await));
-    assert!(is_conflict(&scans.finish(id, &dead.token, &outcome(1), None).await));
+    assert!(is_conflict(&scans.finish(&submission, &dead.token, &outcome(1), None).await));
     assert_eq!(table.submission_item(id).await, before, "late writes leave no trace");
 
-    scans.finish(id, &alive.token, &outcome(2), None).await.unwrap();
-    assert!(is_conflict(&scans.finish(id, &dead.token, &outcome(3), None).await));
-    assert!(is_conflict(&scans.finish(id, &alive.token, &outcome(4), None).await), "a verdict is written once");
+    scans.finish(&submission, &alive.token, &outcome(2), None).await.unwrap();
+    assert!(is_conflict(&scans.finish(&submission, &dead.token, &outcome(3), None).await));
+    assert!(is_conflict(&scans.finish(&submission, &alive.token, &outcome(4), None).await), "a verdict is written once");
     assert_eq!(scans.get(id).await.unwrap().unwrap().0.outcome, Some(outcome(2)));
 }
 
@@ -105,18 +105,19 @@ async fn a_late_worker_whose_claim_nobody_took_still_finishes() {
     table.scans().renew(&submission.id, &claimed.token).await.unwrap();
     assert!(matches!(table.scans().claim(&submission.id, &object(&submission)).await.unwrap(), Claim::Held { .. }));
     table.let_lease_end(&submission.id).await;
-    table.scans().finish(&submission.id, &claimed.token, &outcome(2), None).await.unwrap();
+    table.scans().finish(&submission, &claimed.token, &outcome(2), None).await.unwrap();
 }
 
 #[tokio::test]
 async fn no_token_fits_a_submission_that_nobody_claimed() {
     let table = Table::new().await;
     let submission = table.submit().await;
-    let missing = DataId::random();
-    for id in [&submission.id, &missing] {
+    let missing = self::submission();
+    for submission in [&submission, &missing] {
+        let id = &submission.id;
         assert!(is_conflict(&table.scans().renew(id, "").await));
         assert!(is_conflict(&table.scans().release(id, "x").await));
-        assert!(is_conflict(&table.scans().finish(id, "x", &outcome(1), None).await));
+        assert!(is_conflict(&table.scans().finish(submission, "x", &outcome(1), None).await));
     }
     assert_eq!(table.count().await, 1, "a late write never makes an item");
 }
@@ -169,7 +170,7 @@ async fn a_verdict_removes_passwords_claim_and_index_entry_and_keeps_the_childre
     scans.create(&submission, &["secret".into()], 1, now_ms() + HOUR).await.unwrap();
     let claimed = table.claim(&submission).await;
     let children = [report("a.zip/1"), report("a.zip/2")];
-    scans.finish(&submission.id, &claimed.token, &outcome(5), Some(&children)).await.unwrap();
+    scans.finish(&submission, &claimed.token, &outcome(5), Some(&children)).await.unwrap();
 
     let item = table.submission_item(&submission.id).await;
     for attribute in ["passwords", "claim_token", "pending_shard", "check_at"] {
@@ -186,19 +187,19 @@ async fn a_verdict_removes_passwords_claim_and_index_entry_and_keeps_the_childre
 async fn sweep_ends_only_what_no_worker_holds() {
     let table = Table::new().await;
     let scans = table.scans();
-    let missing = scans.finish_unclaimed(&DataId::random(), &outcome(1)).await;
+    let missing = scans.finish_unclaimed(&submission(), &outcome(1)).await;
     assert!(is_conflict(&missing), "{missing:?}");
 
     let (held, claimed) = table.claimed().await;
-    assert!(is_conflict(&scans.finish_unclaimed(&held.id, &outcome(1)).await));
+    assert!(is_conflict(&scans.finish_unclaimed(&held, &outcome(1)).await));
     table.let_lease_end(&held.id).await;
-    scans.finish_unclaimed(&held.id, &outcome(2)).await.unwrap();
-    assert!(is_conflict(&scans.finish(&held.id, &claimed.token, &outcome(3), None).await), "the late worker loses");
-    assert!(is_conflict(&scans.finish_unclaimed(&held.id, &outcome(4)).await), "once");
+    scans.finish_unclaimed(&held, &outcome(2)).await.unwrap();
+    assert!(is_conflict(&scans.finish(&held, &claimed.token, &outcome(3), None).await), "the late worker loses");
+    assert!(is_conflict(&scans.finish_unclaimed(&held, &outcome(4)).await), "once");
     assert_eq!(scans.get(&held.id).await.unwrap().unwrap().0.outcome, Some(outcome(2)));
 
     let waiting = table.submit().await;
-    scans.finish_unclaimed(&waiting.id, &outcome(5)).await.unwrap();
+    scans.finish_unclaimed(&waiting, &outcome(5)).await.unwrap();
     let (record, _) = scans.get(&waiting.id).await.unwrap().unwrap();
     assert_eq!((record.state, record.outcome, record.object), (State::Done, Some(outcome(5)), None));
     assert!(matches!(scans.claim(&waiting.id, &object(&waiting)).await.unwrap(), Claim::Done(_)), "its object comes too late");
@@ -233,8 +234,8 @@ async fn of_twenty_verdicts_at_once_exactly_one_is_written() {
     let table = Table::new().await;
     let (submission, claimed) = table.claimed().await;
     let writes = (1..=20).map(|n| {
-        let (scans, id, token) = (table.scans(), submission.id.clone(), claimed.token.clone());
-        tokio::spawn(async move { scans.finish(&id, &token, &outcome(n), None).await.map(|()| n) })
+        let (scans, submission, token) = (table.scans(), submission.clone(), claimed.token.clone());
+        tokio::spawn(async move { scans.finish(&submission, &token, &outcome(n), None).await.map(|()| n) })
     });
     let written: Vec<i64> = futures::future::try_join_all(writes).await.unwrap().into_iter().flatten().collect();
     let [winner] = written.as_slice() else { panic!("{written:?}") };
@@ -259,14 +260,14 @@ async fn a_cancel_ends_a_submission_in_any_state_and_every_later_write_loses() {
             assert!(!item.contains_key(gone), "{gone}");
         }
         assert!(matches!(scans.claim(&submission.id, &object(submission)).await.unwrap(), Claim::Done(_)));
-        assert!(is_conflict(&scans.finish_unclaimed(&submission.id, &outcome(9)).await));
+        assert!(is_conflict(&scans.finish_unclaimed(submission, &outcome(9)).await));
         assert!(is_conflict(&scans.withdraw(&submission.id).await));
     }
     let before = table.submission_item(&claimed.id).await;
     assert!(is_conflict(&scans.renew(&claimed.id, &claim.token).await));
     assert!(is_conflict(&scans.count_death(&claimed.id, &claim.token).await));
     assert!(is_conflict(&scans.release(&claimed.id, &claim.token).await));
-    assert!(is_conflict(&scans.finish(&claimed.id, &claim.token, &outcome(1), None).await));
+    assert!(is_conflict(&scans.finish(&claimed, &claim.token, &outcome(1), None).await));
     assert_eq!(table.submission_item(&claimed.id).await, before);
 }
 
@@ -275,7 +276,7 @@ async fn a_verdict_stays_and_what_was_never_submitted_is_not_cancelled() {
     let table = Table::new().await;
     let (submission, claimed) = table.claimed().await;
     let stale = table.scans().get(&submission.id).await.unwrap().unwrap().0;
-    table.scans().finish(&submission.id, &claimed.token, &outcome(5), None).await.unwrap();
+    table.scans().finish(&submission, &claimed.token, &outcome(5), None).await.unwrap();
     let Cancelled::TooLate(record) = table.scans().cancel(&stale).await.unwrap() else { panic!("cancelled") };
     assert_eq!(record.outcome, Some(outcome(5)));
     let unknown = portcullis_core::domain::submission::Record { submission: crate::table::submission(), ..stale };
@@ -303,6 +304,6 @@ async fn what_was_done_before_is_not_kept_with_a_verdict() {
     let (submission, first) = table.claimed().await;
     table.scans().pause(&submission.id, &first.token, "partial/x/1.json").await.unwrap();
     let second = table.claim(&submission).await;
-    table.scans().finish(&submission.id, &second.token, &outcome(5), None).await.unwrap();
+    table.scans().finish(&submission, &second.token, &outcome(5), None).await.unwrap();
     assert!(!table.submission_item(&submission.id).await.contains_key("partial_key"));
 }

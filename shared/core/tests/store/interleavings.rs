@@ -113,12 +113,12 @@ impl Play<'_> {
             }
             Step::Finish { worker } => {
                 let Some(token) = self.model.tokens.remove(&worker) else { return Ok(()) };
-                let finished = won(self.scans.finish(&self.submission.id, &token, &outcome(number), None).await)?;
+                let finished = won(self.scans.finish(&self.submission, &token, &outcome(number), None).await)?;
                 prop_assert_eq!(finished, self.holds(&token));
                 self.ended(finished, number).await;
             }
             Step::Sweep => {
-                let finished = won(self.scans.finish_unclaimed(&self.submission.id, &outcome(number)).await)?;
+                let finished = won(self.scans.finish_unclaimed(&self.submission, &outcome(number)).await)?;
                 prop_assert_eq!(finished, self.model.verdict.is_none() && !self.model.leased);
                 self.ended(finished, number).await;
             }
@@ -240,7 +240,7 @@ async fn workers_that_race_write_one_verdict() {
                     let Claim::Won(claimed) = scans.claim(&submission.id, &object(&submission)).await.unwrap() else { continue };
                     let number = worker * 100 + round;
                     if (worker + round) % 3 == 0 {
-                        if scans.finish(&submission.id, &claimed.token, &outcome(number), None).await.is_ok() {
+                        if scans.finish(&submission, &claimed.token, &outcome(number), None).await.is_ok() {
                             verdicts.push(number);
                         }
                     } else {
@@ -253,7 +253,7 @@ async fn workers_that_race_write_one_verdict() {
         let mut verdicts: Vec<i64> = futures::future::try_join_all(workers).await.unwrap().into_iter().flatten().collect();
         if verdicts.is_empty() {
             let claimed = table.claim(&submission).await;
-            table.scans().finish(&submission.id, &claimed.token, &outcome(-1), None).await.unwrap();
+            table.scans().finish(&submission, &claimed.token, &outcome(-1), None).await.unwrap();
             verdicts.push(-1);
         }
         let [verdict] = verdicts.as_slice() else { panic!("{verdicts:?}") };

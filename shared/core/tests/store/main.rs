@@ -10,6 +10,7 @@ mod batches;
 mod claims;
 mod deliveries;
 mod hashes;
+mod history;
 mod identity;
 mod interleavings;
 mod pending;

@@ -82,7 +82,8 @@ async fn an_open_submission_says_until_when_it_is_claimed() {
 async fn what_has_ended_or_never_was_can_not_be_rescheduled() {
     let table = Table::new().await;
     let id = submit(&table, 10).await;
-    table.scans().finish_unclaimed(&id, &outcome(1)).await.unwrap();
+    let (record, _) = table.scans().get(&id).await.unwrap().unwrap();
+    table.scans().finish_unclaimed(&record.submission, &outcome(1)).await.unwrap();
     let never = DataId::random();
     for id in [&id, &never] {
         let result = table.scans().reschedule(id, 5).await;

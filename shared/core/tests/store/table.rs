@@ -14,6 +14,7 @@ use portcullis_core::domain::report::{Digests, FileReport, FileType, Timing};
 use portcullis_core::domain::submission::{Basis, ObjectRef, Outcome, Owner, Source, Submission, Wishes};
 use portcullis_core::domain::verdict::{Code, Verdict};
 use portcullis_core::store::hashes::Hashes;
+use portcullis_core::store::history::History;
 use portcullis_core::store::identity::Identity;
 use portcullis_core::store::scans::{Claim, Claimed, Scans};
 use portcullis_core::store::settings::Settings;
@@ -42,6 +43,14 @@ impl Table {
             .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
             .build()
             .unwrap();
+        let listed = Projection::builder().projection_type(ProjectionType::Include);
+        let history = GlobalSecondaryIndex::builder()
+            .index_name("history")
+            .key_schema(part("history_shard", KeyType::Hash))
+            .key_schema(part("history_at", KeyType::Range))
+            .projection(listed.non_key_attributes("history_entry").non_key_attributes("expires_at").build())
+            .build()
+            .unwrap();
         client
             .create_table()
             .table_name(&name)
@@ -50,9 +59,12 @@ impl Table {
             .attribute_definitions(attribute("sk", ScalarAttributeType::S))
             .attribute_definitions(attribute("pending_shard", ScalarAttributeType::S))
             .attribute_definitions(attribute("check_at", ScalarAttributeType::N))
+            .attribute_definitions(attribute("history_shard", ScalarAttributeType::S))
+            .attribute_definitions(attribute("history_at", ScalarAttributeType::S))
             .key_schema(part("pk", KeyType::Hash))
             .key_schema(part("sk", KeyType::Range))
             .global_secondary_indexes(pending)
+            .global_secondary_indexes(history)
             .send()
             .await
             .unwrap();
@@ -67,6 +79,10 @@ impl Table {
 
     pub(crate) fn hashes(&self) -> Hashes {
         Hashes::new(self.client.clone(), &self.name)
+    }
+
+    pub(crate) fn history(&self) -> History {
+        History::new(self.client.clone(), &self.name)
     }
 
     pub(crate) fn identity(&self) -> Identity {
