@@ -40,6 +40,10 @@ routes:
 fidelity *lanes:
     .ci/fidelity/run {{lanes}}
 
+# Fuzz one target (tests/fuzz/targets) for some seconds; needs `cargo install cargo-fuzz`
+fuzz target seconds="300":
+    cargo fuzz run -s none --fuzz-dir tests/fuzz {{target}} -- -max_total_time={{seconds}} -timeout=20 -rss_limit_mb=1024
+
 # Everything CI checks
 ci:
     .ci/run

@@ -72,6 +72,16 @@ venv() {
     echo "$folder/bin"
 }
 
+# cargo-fuzz, pinned. Answers the folder of the program.
+CARGO_FUZZ_VERSION=0.13.2
+cargo_fuzz() {
+    local folder=$CACHE/cargo-fuzz
+    if ! "$folder/bin/cargo-fuzz" --version 2>/dev/null | grep -qF "$CARGO_FUZZ_VERSION"; then
+        CARGO_TARGET_DIR=$WORK/cargo-fuzz cargo install --quiet --locked --version "$CARGO_FUZZ_VERSION" --root "$folder" cargo-fuzz >&2
+    fi
+    echo "$folder/bin"
+}
+
 # lane <name> <command...>: says what runs, and how long it took.
 LANES=""
 lane() {

