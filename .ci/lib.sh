@@ -92,3 +92,29 @@ lane() {
     "$@" || fail "$name"
     LANES+=$(printf '%6d s  %s' $((SECONDS - start)) "$name")$'\n'
 }
+
+# debian <name> <packages...>: unpacks packages of the distribution, and those of their dependencies that are not installed, into the
+# cache; nothing is installed and none of their services starts. The folder is in $DEBIAN; its libraries are found through
+# $DEBIAN_LIBRARIES.
+debian() {
+    local name=$1 list
+    shift
+    DEBIAN=$CACHE/debian-$name
+    if [ ! -e "$DEBIAN/complete" ]; then
+        rm -rf "$DEBIAN"
+        mkdir -p "$DEBIAN"
+        list=$(apt-get install --simulate --yes --no-install-recommends "$@" 2>/dev/null | awk '/^Inst/ { print $2 }')
+        # Those that are installed are unpacked as well: where they lie is then always the same.
+        if ! (cd "$DEBIAN" && apt-get download -qq $(printf '%s\n' "$@" $list | sort -u)) 2>/dev/null; then
+            apt-get update -qq || fail "apt-get update"
+            list=$(apt-get install --simulate --yes --no-install-recommends "$@" | awk '/^Inst/ { print $2 }')
+            (cd "$DEBIAN" && apt-get download -qq $(printf '%s\n' "$@" $list | sort -u)) || fail "the packages \`$*\` can not be downloaded"
+        fi
+        for list in "$DEBIAN"/*.deb; do
+            dpkg-deb -x "$list" "$DEBIAN"
+            rm "$list"
+        done
+        touch "$DEBIAN/complete"
+    fi
+    DEBIAN_LIBRARIES=$(find "$DEBIAN" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
+}
