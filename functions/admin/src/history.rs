@@ -4,7 +4,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::Uri;
 use portcullis_core::auth::Caller;
 use portcullis_core::auth::roles::Right;
 use portcullis_core::clock::{iso, parse_iso};
@@ -22,9 +22,8 @@ const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
 
 /// A page of the list. It may be shorter than asked for, and go on all the same: `cursor` tells.
-pub(crate) async fn read(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let caller = admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?;
-    let Caller::User(user) = &caller else { return Err(ErrorCode::Forbidden.into()) };
+pub(crate) async fn read(State(admin): State<Admin>, caller: Caller, uri: Uri) -> Result<Json<Value>, ApiError> {
+    let user = &caller.require_key()?.user;
     let asked = Asked::read(&uri).map_err(|problem| ApiError::with_text(ErrorCode::BadRequest, problem))?;
     let user_id = (!caller.may(Right::ScanLogRead)).then_some(user.id);
     let page = admin.history.page(&Filter { user_id, ..asked.filter }, asked.cursor.as_ref(), asked.size).await?;

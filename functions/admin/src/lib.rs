@@ -10,12 +10,16 @@ mod yara;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::{get, post, put};
-use portcullis_core::auth::{Authenticator, FirstAdmin};
+use portcullis_core::audit::Change;
+use portcullis_core::auth::Authenticator;
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
+use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::{self, routes::Function};
-use portcullis_core::store::{history::History, identity::Identity, queue::Queue, settings::Settings};
+use portcullis_core::store::{StoreError, history::History, queue::Queue, settings::Settings};
+use serde::Serialize;
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -27,6 +31,24 @@ pub(crate) struct Admin {
     history: History,
 }
 
+impl FromRef<Admin> for Authenticator {
+    fn from_ref(admin: &Admin) -> Self {
+        admin.auth.clone()
+    }
+}
+
+impl Admin {
+    /// Puts a setting in force that was made of the one of `revision`; 409 when somebody else was first.
+    async fn change<T: Serialize + Sync>(&self, change: Change, name: &'static str, value: &T, revision: u64) -> Result<u64, ApiError> {
+        match self.settings.change(self.auth.audit(), change, name, value, Some(revision)).await {
+            Err(StoreError::Conflict { .. }) => {
+                Err(ApiError::with_text(ErrorCode::Conflict, "Somebody else changed this at the same moment: read it again."))
+            }
+            result => Ok(result?),
+        }
+    }
+}
+
 /// The function's router, from its environment.
 ///
 /// # Errors
@@ -36,11 +58,11 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let table = reader.text("PORTCULLIS_TABLE");
     let queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
     let definitions_bucket = reader.text("PORTCULLIS_DEFINITIONS_BUCKET");
-    let first_admin = FirstAdmin::read(&mut reader);
-    reader.finish(())?;
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
+    let auth = Authenticator::read(&mut reader, clients, Arc::clone(&settings));
+    reader.finish(())?;
     let admin = Admin {
-        auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
+        auth,
         settings,
         scan_queue: Queue::new(clients.sqs().clone(), queue),
         definitions_bucket: definitions_bucket.into(),

@@ -6,7 +6,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use portcullis_core::audit::Change;
+use portcullis_core::auth::Caller;
 use portcullis_core::auth::roles::Right;
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::http::body;
@@ -18,21 +19,20 @@ use serde_json::{Value, json};
 use crate::Admin;
 
 /// The rules in force; version 0: nobody configured any, and these are the defaults.
-pub(crate) async fn read(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::RuleRead)?;
+pub(crate) async fn read(State(admin): State<Admin>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    caller.require(Right::RuleRead)?;
     let (rules, version) = rules::versioned(&admin.settings).await?;
     Ok(shown(&rules, version))
 }
 
 /// Replaces all rules; answers them with their new version. In force everywhere within seconds.
-pub(crate) async fn write(State(admin): State<Admin>, headers: HeaderMap, uri: Uri, body: Body) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::RuleWrite)?;
+pub(crate) async fn write(State(admin): State<Admin>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
+    let by = caller.require(Right::RuleWrite)?;
     let (rules, version) = parse(&body::json(body).await?).map_err(|problem| ApiError::with_text(ErrorCode::BadRequest, problem))?;
-    match admin.settings.replace(rules::SETTING, &rules, version).await {
-        Ok(version) => {
-            tracing::info!(version, rules = rules.len(), "rules changed");
-            Ok(shown(&rules, version))
-        }
+    let before = rules::versioned(&admin.settings).await.map(|(before, _)| before).unwrap_or_default();
+    let change = Change::of(by, "config.rules.write", rules::SETTING, &before, &rules);
+    match admin.settings.change(admin.auth.audit(), change, rules::SETTING, &rules, Some(version)).await {
+        Ok(version) => Ok(shown(&rules, version)),
         Err(StoreError::Conflict { .. }) => {
             let text = format!("The rules were changed after version `{version}`: read them again.");
             Err(ApiError::with_text(ErrorCode::Conflict, text))

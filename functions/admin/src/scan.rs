@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use portcullis_core::audit::Change;
+use portcullis_core::auth::Caller;
 use portcullis_core::auth::roles::Right;
 use portcullis_core::http::body;
 use portcullis_core::http::error::{ApiError, ErrorCode};
@@ -13,17 +14,18 @@ use serde_json::Value;
 use crate::Admin;
 
 /// The settings in force.
-pub(crate) async fn read(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<ScanSettings>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::ScanRead)?;
+pub(crate) async fn read(State(admin): State<Admin>, caller: Caller) -> Result<Json<ScanSettings>, ApiError> {
+    caller.require(Right::ScanRead)?;
     Ok(Json(ScanSettings::in_force(&admin.settings).await?))
 }
 
 /// Puts settings in force; answers them. Running functions follow within seconds.
-pub(crate) async fn write(State(admin): State<Admin>, headers: HeaderMap, uri: Uri, body: Body) -> Result<Json<ScanSettings>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::ScanWrite)?;
+pub(crate) async fn write(State(admin): State<Admin>, caller: Caller, body: Body) -> Result<Json<ScanSettings>, ApiError> {
+    let by = caller.require(Right::ScanWrite)?;
     let settings = parse(&body::json(body).await?).map_err(|problem| ApiError::with_text(ErrorCode::BadRequest, problem))?;
-    admin.settings.put(ScanSettings::NAME, &settings).await?;
-    tracing::info!(?settings, "scan settings changed");
+    let (before, revision) = admin.settings.versioned::<ScanSettings>(ScanSettings::NAME).await?;
+    let change = Change::of(by, "config.scan.write", ScanSettings::NAME, &before.unwrap_or_default(), &settings);
+    admin.change(change, ScanSettings::NAME, &settings, revision).await?;
     Ok(Json(settings))
 }
 

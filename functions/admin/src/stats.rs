@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use portcullis_core::auth::Caller;
 use portcullis_core::auth::roles::Right;
 use portcullis_core::domain::engine::EngineStatus;
 use portcullis_core::error::chain;
 use portcullis_core::http::body::query;
-use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::http::error::ApiError;
 use portcullis_core::intake::ScanSettings;
 use portcullis_core::store::StoreError;
 use portcullis_core::wire::engines;
@@ -29,20 +30,18 @@ impl Admin {
 }
 
 /// `GET /version`: also how clients test a key.
-pub(crate) async fn version(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?;
+pub(crate) async fn version(_: Caller) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "product_id": PRODUCT_ID, "version": CORE_VERSION, "portcullis": env!("CARGO_PKG_VERSION") })))
 }
 
 /// `GET /stat/engines`.
-pub(crate) async fn engines(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Vec<engines::Engine>>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?;
+pub(crate) async fn engines(State(admin): State<Admin>, _: Caller) -> Result<Json<Vec<engines::Engine>>, ApiError> {
     Ok(Json(engines::list(&admin.published().await?)))
 }
 
 /// `GET /stat/nodes`: one logical node; functions come and go, the queue is what they share. An object, not an array (contract §9 U22).
-pub(crate) async fn nodes(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::AgentsRead)?;
+pub(crate) async fn nodes(State(admin): State<Admin>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    caller.require(Right::AgentsRead)?;
     let published = admin.published().await?;
     let slots = ScanSettings::in_force(&admin.settings).await?.max_queue_per_agent;
     let depth = admin.scan_queue.depth().await?;

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use portcullis_core::audit::Change;
+use portcullis_core::auth::Caller;
 use portcullis_core::auth::roles::Right;
 use portcullis_core::http::body;
 use portcullis_core::http::error::{ApiError, ErrorCode};
@@ -15,19 +16,20 @@ use serde_json::{Map, Value};
 use crate::Admin;
 
 /// The settings in force.
-pub(crate) async fn read(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::ScanRead)?;
+pub(crate) async fn read(State(admin): State<Admin>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    caller.require(Right::ScanRead)?;
     Ok(Json(WebhookSettings::in_force(&admin.settings).await?.to_wire()))
 }
 
 /// Puts settings in force; what is not sent stays as it is. Answers all of them. Deliveries follow within seconds.
-pub(crate) async fn write(State(admin): State<Admin>, headers: HeaderMap, uri: Uri, body: Body) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::ScanWrite)?;
+pub(crate) async fn write(State(admin): State<Admin>, caller: Caller, body: Body) -> Result<Json<Value>, ApiError> {
+    let by = caller.require(Right::ScanWrite)?;
     let sent = body::json(body).await?;
-    let in_force = WebhookSettings::in_force(&admin.settings).await?;
+    let (in_force, revision) = admin.settings.versioned::<WebhookSettings>(WebhookSettings::NAME).await?;
+    let in_force = in_force.unwrap_or_default();
     let settings = changed(&in_force, &sent).map_err(|problem| ApiError::with_text(ErrorCode::BadRequest, problem))?;
-    admin.settings.put(WebhookSettings::NAME, &settings).await?;
-    tracing::info!(?settings, "webhook settings changed");
+    let change = Change::of(by, "config.webhook.write", WebhookSettings::NAME, &in_force.to_wire(), &settings.to_wire());
+    admin.change(change, WebhookSettings::NAME, &settings, revision).await?;
     Ok(Json(settings.to_wire()))
 }
 

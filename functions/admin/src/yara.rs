@@ -5,7 +5,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use portcullis_core::audit::Change;
+use portcullis_core::auth::Caller;
 use portcullis_core::auth::roles::Right;
 use portcullis_core::clock::{iso, now_ms};
 use portcullis_core::domain::event::{Task, TaskRequest};
@@ -19,15 +20,15 @@ use serde_json::{Value, json};
 use crate::Admin;
 
 /// `GET /admin/config/yara/sources`.
-pub(crate) async fn sources(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Sources>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesRead)?;
+pub(crate) async fn sources(State(admin): State<Admin>, caller: Caller) -> Result<Json<Sources>, ApiError> {
+    caller.require(Right::EnginesRead)?;
     let (sources, _) = admin.settings.versioned(Sources::SETTING).await?;
     Ok(Json(sources.unwrap_or_else(|| Sources::default_of(&admin.definitions_bucket))))
 }
 
 /// `PUT /admin/config/yara/sources`: replaces both lists.
-pub(crate) async fn put_sources(State(admin): State<Admin>, headers: HeaderMap, uri: Uri, body: Body) -> Result<Json<Sources>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesWrite)?;
+pub(crate) async fn put_sources(State(admin): State<Admin>, caller: Caller, body: Body) -> Result<Json<Sources>, ApiError> {
+    let by = caller.require(Right::EnginesWrite)?;
     let sent: Value = body::json(body).await?;
     // An array would do as a structure without fields, and so take all sources away.
     if !sent.is_object() {
@@ -36,24 +37,27 @@ pub(crate) async fn put_sources(State(admin): State<Admin>, headers: HeaderMap, 
     let sources: Sources =
         serde_json::from_value(sent).map_err(|e| ApiError::with_text(ErrorCode::BadRequest, format!("The JSON body has the wrong shape: {e}.")))?;
     sources.validate(&admin.definitions_bucket).map_err(|problem| ApiError::with_text(ErrorCode::BadRequest, problem))?;
-    admin.settings.put(Sources::SETTING, &sources).await?;
+    let (before, revision) = admin.settings.versioned::<Sources>(Sources::SETTING).await?;
+    let before = before.unwrap_or_else(|| Sources::default_of(&admin.definitions_bucket));
+    admin.change(Change::of(by, "config.yara.write", Sources::SETTING, &before, &sources), Sources::SETTING, &sources, revision).await?;
     Ok(Json(sources))
 }
 
 /// `GET /yara/package`.
-pub(crate) async fn package(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesRead)?;
+pub(crate) async fn package(State(admin): State<Admin>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    caller.require(Right::EnginesRead)?;
     admin.shown().await
 }
 
 /// `PUT` and `POST /yara/generate`: starts a generation, unless one runs.
-pub(crate) async fn generate(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesWrite)?;
+pub(crate) async fn generate(State(admin): State<Admin>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    let by = caller.require(Right::EnginesWrite)?;
     let (before, revision) = admin.generation().await?;
     if before.status != Status::InProgress {
         let run = DataId::random().to_string();
         let started = Generation { run: run.clone(), status: Status::InProgress, started_at: now_ms(), ..Generation::default() };
-        match admin.settings.replace(Generation::SETTING, &started, revision).await {
+        let change = Change::of(by, "yara.generate", Generation::SETTING, &Value::Null, &json!({ "run": run.clone() }));
+        match admin.settings.change(admin.auth.audit(), change, Generation::SETTING, &started, Some(revision)).await {
             Ok(revision) => {
                 let message = serde_json::to_string(&TaskRequest { task: Task::GenerateRules { run } });
                 let message = message.map_err(|e| ApiError::caused(ErrorCode::Internal, e))?;
@@ -72,15 +76,17 @@ pub(crate) async fn generate(State(admin): State<Admin>, headers: HeaderMap, uri
 }
 
 /// `POST /yara/rollback` (ours): the package before is in force again, within a minute everywhere.
-pub(crate) async fn rollback(State(admin): State<Admin>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    admin.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::EnginesWrite)?;
+pub(crate) async fn rollback(State(admin): State<Admin>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    let by = caller.require(Right::EnginesWrite)?;
     let conflict = |text: &'static str| ApiError::with_text(ErrorCode::Conflict, text);
     if admin.generation().await?.0.status == Status::InProgress {
         return Err(conflict("A generation runs; wait for its end."));
     }
     let (in_force, revision) = admin.settings.versioned::<InForce>(InForce::SETTING).await?;
-    let before = in_force.unwrap_or_default().rolled_back().ok_or_else(|| conflict("There is no package to go back to."))?;
-    match admin.settings.replace(InForce::SETTING, &before, revision).await {
+    let in_force = in_force.unwrap_or_default();
+    let before = in_force.clone().rolled_back().ok_or_else(|| conflict("There is no package to go back to."))?;
+    let change = Change::of(by, "yara.rollback", InForce::SETTING, &in_force.active, &before.active);
+    match admin.settings.change(admin.auth.audit(), change, InForce::SETTING, &before, Some(revision)).await {
         Ok(_) => admin.shown().await,
         Err(StoreError::Conflict { .. }) => Err(conflict("Another package was put in force meanwhile.")),
         Err(error) => Err(error.into()),

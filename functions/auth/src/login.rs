@@ -5,10 +5,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use portcullis_core::auth::{Authenticator, key_of, password};
+use portcullis_core::audit::Change;
+use portcullis_core::auth::{Actor, Authenticator, key_of, password};
 use portcullis_core::clock::now_ms;
 use portcullis_core::http::body;
 use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::http::origin::Origin;
 use portcullis_core::store::identity::{FIRST_ADMIN_NAME, KeyOwner, Session, digest};
 use serde::Deserialize;
 use serde_json::json;
@@ -20,7 +22,7 @@ pub(crate) struct Credentials {
 }
 
 /// A session id for good credentials. Unknown user, wrong password and no password look and cost the same.
-pub(crate) async fn login(State(auth): State<Authenticator>, body: Body) -> Result<Response, ApiError> {
+pub(crate) async fn login(State(auth): State<Authenticator>, origin: Origin, body: Body) -> Result<Response, ApiError> {
     let given: Credentials = body::json(body).await?;
     // Clients that show users as `LOCAL/admin` may send them so.
     let name = given.user.strip_prefix("LOCAL/").unwrap_or(&given.user).to_owned();
@@ -33,23 +35,27 @@ pub(crate) async fn login(State(auth): State<Authenticator>, body: Body) -> Resu
         .await
         .map_err(|e| ApiError::caused(ErrorCode::Internal, e))?;
     let Some(user) = user.filter(|_| fits) else {
-        tracing::info!("login failed");
+        auth.audit().note(&Change::event(Actor::anonymous(origin), "login.failed", "user")).await?;
         return Err(ErrorCode::LoginFailed.into());
     };
     let (session_id, now) = (uuid::Uuid::new_v4().simple().to_string(), now_ms());
     let session = Session { user_id: user.id, created_at: now, last_used: now };
     let expires = auth.session_settings().await?.item_expiry(now);
     auth.identity().create_session(&digest(&session_id), &session, expires).await?;
+    auth.audit().note(&Change::event(Actor::user(&user, origin), "login", format!("user/{}", user.id))).await?;
     Ok(Json(json!({ "session_id": session_id })).into_response())
 }
 
 /// Ends the session. A static key can not log out: it has no session.
-pub(crate) async fn logout(State(auth): State<Authenticator>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+pub(crate) async fn logout(State(auth): State<Authenticator>, origin: Origin, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
     let Some(key) = key_of(&headers, &uri) else { return Err(ErrorCode::LogoutError.into()) };
     let digest = digest(&key);
     match auth.identity().owner_of_key(&digest).await? {
-        Some(KeyOwner::Session(_)) => {
+        Some(KeyOwner::Session(session)) => {
             auth.identity().delete_session(&digest).await?;
+            if let Some(user) = auth.identity().user(session.user_id).await? {
+                auth.audit().note(&Change::event(Actor::user(&user, origin), "logout", format!("user/{}", user.id))).await?;
+            }
             Ok(Json(json!({ "response": "Logout success" })).into_response())
         }
         // The contract's own exception to `err` (§1.1 A2).

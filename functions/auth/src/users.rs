@@ -3,9 +3,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
 use portcullis_core::auth::roles::{self, Right};
-use portcullis_core::auth::{Authenticator, password};
+use portcullis_core::auth::{Authenticator, Caller, password};
 use portcullis_core::http::body;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::StoreError;
@@ -49,8 +48,8 @@ fn bad(text: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
 }
 
 /// `POST /admin/user`.
-pub(crate) async fn create(State(auth): State<Authenticator>, headers: HeaderMap, uri: Uri, body: Body) -> Result<Json<ShownUser>, ApiError> {
-    auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::UsersWrite)?;
+pub(crate) async fn create(State(auth): State<Authenticator>, caller: Caller, body: Body) -> Result<Json<ShownUser>, ApiError> {
+    let by = caller.require(Right::UsersWrite)?;
     let new: NewUser = body::json(body).await?;
     if new.name.is_empty() || new.name.len() > 128 || new.name.chars().any(|c| c.is_control() || c == '/') {
         return Err(bad("`name` has 1 to 128 characters, none of them a slash or a control character."));
@@ -80,7 +79,7 @@ pub(crate) async fn create(State(auth): State<Authenticator>, headers: HeaderMap
         apikey_sha256: new.apikey.as_deref().map(digest),
         password_hash,
     };
-    match auth.identity().create_user(&user).await {
+    match auth.identity().create_user(auth.audit(), by, &user).await {
         Ok(()) => Ok(Json(user.into())),
         Err(StoreError::Conflict { .. }) => Err(ApiError::with_text(ErrorCode::Conflict, "A user with this name or key exists.")),
         Err(error) => Err(error.into()),
@@ -88,8 +87,8 @@ pub(crate) async fn create(State(auth): State<Authenticator>, headers: HeaderMap
 }
 
 /// `GET /admin/user`.
-pub(crate) async fn list(State(auth): State<Authenticator>, headers: HeaderMap, uri: Uri) -> Result<Json<Vec<ShownUser>>, ApiError> {
-    auth.caller(&headers, &uri, ErrorCode::Forbidden).await?.require(Right::UsersRead)?;
+pub(crate) async fn list(State(auth): State<Authenticator>, caller: Caller) -> Result<Json<Vec<ShownUser>>, ApiError> {
+    caller.require(Right::UsersRead)?;
     let last = auth.identity().last_user_id().await?;
     let mut users = Vec::new();
     for id in FIRST_ADMIN_ID..=last {

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
-use axum::http::{HeaderMap, Uri};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use portcullis_core::auth::Caller;
+use portcullis_core::auth::{Caller, FileCaller};
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::Record;
-use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::http::error::ApiError;
 use portcullis_core::store::scans::Inline;
 use portcullis_core::wire::outdated;
 use portcullis_core::wire::result::{self, ExtractedFiles};
@@ -18,12 +18,11 @@ use crate::asked::{MAX_PAGE, Window, asked};
 /// The result of a submission or of a child, finished or not.
 pub(crate) async fn by_id(
     State(results): State<Results>,
+    FileCaller(caller): FileCaller,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let asked = asked(path)?;
-    let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let window = Window::read(&uri)?;
     let Some(id) = DataId::parse(&asked) else { return Ok(Json(result::not_found(&asked)).into_response()) };
     results.answer(&id, &asked, &caller, window).await
@@ -32,11 +31,11 @@ pub(crate) async fn by_id(
 /// The report of an archive with all its children: as many as fit a page without a query, else the page asked for.
 pub(crate) async fn archive(
     state: State<Results>,
+    caller: FileCaller,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    by_id(state, path, headers, uri).await
+    by_id(state, caller, path, uri).await
 }
 
 impl Results {

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use portcullis_core::auth::FileCaller;
 use portcullis_core::http::body;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::wire::result;
@@ -17,12 +18,12 @@ use crate::asked::{Window, asked};
 /// A result that is not the caller's looks the same as none: a hash must not tell what others submitted.
 pub(crate) async fn by_hash(
     State(results): State<Results>,
+    FileCaller(caller): FileCaller,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let asked = asked(path)?;
-    let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let window = Window::read(&uri)?;
     let rule = body::header(&headers, "rule").filter(|rule| !rule.is_empty());
     let hex = asked.bytes().all(|b| b.is_ascii_hexdigit());

@@ -14,15 +14,15 @@ mod webhook;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::{get, post};
-use portcullis_core::auth::{Authenticator, FirstAdmin};
+use portcullis_core::auth::Authenticator;
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
 use portcullis_core::store::secrets::Secrets;
 use portcullis_core::store::{
-    batches::Batches, children::Children, deliveries::Deliveries, hashes::Hashes, identity::Identity, objects::Objects, queue::Queue, scans::Scans,
-    settings::Settings,
+    batches::Batches, children::Children, deliveries::Deliveries, hashes::Hashes, objects::Objects, queue::Queue, scans::Scans, settings::Settings,
 };
 
 /// What the handlers share.
@@ -41,6 +41,12 @@ pub(crate) struct Results {
     signing_secret: Arc<str>,
 }
 
+impl FromRef<Results> for Authenticator {
+    fn from_ref(results: &Results) -> Self {
+        results.auth.clone()
+    }
+}
+
 /// The function's router, from its environment.
 ///
 /// # Errors
@@ -51,11 +57,11 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
     let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
     let signing_secret = reader.text("PORTCULLIS_SIGNING_SECRET_ID");
-    let first_admin = FirstAdmin::read(&mut reader);
-    reader.finish(())?;
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
+    let auth = Authenticator::read(&mut reader, clients, Arc::clone(&settings));
+    reader.finish(())?;
     let results = Results {
-        auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
+        auth,
         settings,
         scans: Scans::new(clients.dynamodb().clone(), &table),
         deliveries: Deliveries::new(clients.dynamodb().clone(), &table),

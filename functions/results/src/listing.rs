@@ -2,18 +2,18 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use axum::response::Html;
+use portcullis_core::auth::Caller;
 use portcullis_core::http::body;
-use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::http::error::ApiError;
 use portcullis_core::rules;
 use serde_json::{Value, json};
 
 use crate::Results;
 
 /// `GET /file/rules` (contract F9).
-pub(crate) async fn rules(State(results): State<Results>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let caller = results.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?;
+pub(crate) async fn rules(State(results): State<Results>, caller: Caller, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     let all = rules::in_force(&results.settings).await?;
     let agent = body::header(&headers, "user_agent").filter(|agent| !agent.is_empty());
     let shown: Vec<Value> = rules::visible(&all, agent.as_deref(), &caller)
@@ -24,8 +24,7 @@ pub(crate) async fn rules(State(results): State<Results>, headers: HeaderMap, ur
 }
 
 /// `GET /limits` (ours): what each rule permits, so that nobody has to find out by being refused.
-pub(crate) async fn limits(State(results): State<Results>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let caller = results.auth.caller(&headers, &uri, ErrorCode::Forbidden).await?;
+pub(crate) async fn limits(State(results): State<Results>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let all = rules::in_force(&results.settings).await?;
     let shown: Vec<Value> = rules::visible(&all, None, &caller)
         .iter()

@@ -2,8 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
-use axum::http::{HeaderMap, Uri};
-use portcullis_core::auth::Caller;
+use portcullis_core::auth::{Caller, FileCaller};
 use portcullis_core::clock::iso;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::http::error::{ApiError, ErrorCode};
@@ -18,11 +17,9 @@ use crate::asked::asked;
 /// Where the delivery stands.
 pub(crate) async fn state(
     State(results): State<Results>,
+    FileCaller(caller): FileCaller,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
-    let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let id = DataId::parse(&asked(path)?).ok_or(ErrorCode::NotFound)?;
     let asked = results.asked_for(&id, &caller).await?;
     Ok(Json(shown(&id, &asked)))
@@ -31,11 +28,9 @@ pub(crate) async fn state(
 /// Sends the webhook again, as a new round of attempts, and answers where it stands.
 pub(crate) async fn resend(
     State(results): State<Results>,
+    FileCaller(caller): FileCaller,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
-    let caller = results.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let id = DataId::parse(&asked(path)?).ok_or(ErrorCode::NotFound)?;
     results.asked_for(&id, &caller).await?;
     let delivery = match results.deliveries.renew(&id).await {

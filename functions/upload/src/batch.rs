@@ -4,9 +4,9 @@
 
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use futures::StreamExt;
-use portcullis_core::auth::Caller;
+use portcullis_core::auth::{Caller, FileCaller};
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::batch::{Batch, BatchState};
 use portcullis_core::domain::id::DataId;
@@ -31,8 +31,7 @@ const STEP: usize = 500;
 type Asked = Result<Path<String>, PathRejection>;
 
 /// `POST /file/batch`.
-pub(crate) async fn create(State(upload): State<Upload>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let caller = upload.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
+pub(crate) async fn create(State(upload): State<Upload>, FileCaller(caller): FileCaller, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     let text = |name| header(&headers, name).unwrap_or_default();
     let user_data = text("user-data");
     if user_data.len() > MAX_USER_DATA {
@@ -57,8 +56,8 @@ pub(crate) async fn create(State(upload): State<Upload>, headers: HeaderMap, uri
 }
 
 /// `POST /file/batch/{batch_id}/close`: 400 while files run, so that the client comes again; closed already: the same answer.
-pub(crate) async fn close(State(upload): State<Upload>, path: Asked, headers: HeaderMap, uri: Uri) -> Result<Json<BatchResult>, ApiError> {
-    let mut state = upload.own_batch(path, &headers, &uri).await?;
+pub(crate) async fn close(State(upload): State<Upload>, FileCaller(caller): FileCaller, path: Asked) -> Result<Json<BatchResult>, ApiError> {
+    let mut state = upload.own_batch(path, &caller).await?;
     let mut healed = false;
     while !state.closed {
         if state.is_finished() {
@@ -81,9 +80,14 @@ pub(crate) async fn close(State(upload): State<Upload>, path: Asked, headers: He
 }
 
 /// `POST /file/batch/{batch_id}/close/callback`: no more files; once all have ended the batch is closed and its result posted.
-pub(crate) async fn close_with_callback(State(upload): State<Upload>, path: Asked, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn close_with_callback(
+    State(upload): State<Upload>,
+    FileCaller(caller): FileCaller,
+    path: Asked,
+    headers: HeaderMap,
+) -> Result<Json<Value>, ApiError> {
     const WHO: &str = "close/callback";
-    let state = upload.own_batch(path, &headers, &uri).await?;
+    let state = upload.own_batch(path, &caller).await?;
     let url = header(&headers, "callbackurl").filter(|url| !url.is_empty()).ok_or(ErrorCode::NoCallback)?;
     let url = upload.outbound.guard().check(&url).map_err(|_| ErrorCode::CallbackInvalid)?.to_string();
     let id = &state.batch.id;
@@ -101,8 +105,8 @@ pub(crate) async fn close_with_callback(State(upload): State<Upload>, path: Aske
 }
 
 /// `POST /file/batch/{batch_id}/cancel`.
-pub(crate) async fn cancel(State(upload): State<Upload>, path: Asked, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let state = upload.own_batch(path, &headers, &uri).await?;
+pub(crate) async fn cancel(State(upload): State<Upload>, FileCaller(caller): FileCaller, path: Asked) -> Result<Json<Value>, ApiError> {
+    let state = upload.own_batch(path, &caller).await?;
     upload.cancel_batch(&state.batch.id).await
 }
 
@@ -185,8 +189,7 @@ impl Upload {
     }
 
     /// The batch of the path, for a caller that may change it.
-    async fn own_batch(&self, path: Asked, headers: &HeaderMap, uri: &Uri) -> Result<BatchState, ApiError> {
-        let caller = self.auth.caller(headers, uri, ErrorCode::BadKey).await?;
+    async fn own_batch(&self, path: Asked, caller: &Caller) -> Result<BatchState, ApiError> {
         let Ok(Path(asked)) = path else { return Err(ErrorCode::BatchNotFound.into()) };
         let state = self.batch(&asked).await?;
         caller.may_change(state.batch.owner.as_ref())?;

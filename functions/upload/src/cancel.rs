@@ -6,7 +6,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
-use axum::http::{HeaderMap, Uri};
+use portcullis_core::auth::FileCaller;
 use portcullis_core::domain::event::Task;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::{Record, Source};
@@ -20,11 +20,9 @@ use crate::batch::answer;
 /// Cancels a file; a child's id cancels its submission.
 pub(crate) async fn cancel(
     State(upload): State<Upload>,
+    FileCaller(caller): FileCaller,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
-    let caller = upload.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
     let id = path.as_ref().ok().and_then(|Path(asked)| DataId::parse(asked));
     match (upload.submission(path).await, id) {
         (Ok(Asked { asked, record }), _) => {

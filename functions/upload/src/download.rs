@@ -35,7 +35,7 @@ struct Described {
 impl Upload {
     /// Records a submission whose file is fetched from `url`, and asks for it to be fetched.
     pub(crate) async fn accept_download(&self, parts: &Parts, no_body: bool, url: String) -> Result<Submission, ApiError> {
-        let mut planned = self.plan(&parts.headers, &parts.uri, Source::Download).await?;
+        let mut planned = self.plan(&self.auth.caller(parts, ErrorCode::BadKey).await?, &parts.headers, Source::Download).await?;
         if !no_body {
             return Err(ErrorCode::DownloadAndBody.into());
         }

@@ -58,7 +58,7 @@ impl Upload {
             let no_body = length(&parts.headers, &body).is_err_and(|error| error.code() == ErrorCode::EmptyFile);
             return self.accept_download(&parts, no_body, url).await;
         }
-        let mut planned = self.plan(&parts.headers, &parts.uri, Source::Api).await?;
+        let mut planned = self.plan(&self.auth.caller(&parts, ErrorCode::BadKey).await?, &parts.headers, Source::Api).await?;
         let size = length(&parts.headers, &body)?;
         if size > planned.rule.max_file_size {
             return Err(ErrorCode::FileTooLarge.into());

@@ -55,7 +55,7 @@ impl Upload {
     /// Accepts all files of a form; with `one`, only a form of one file.
     pub(crate) async fn accept_form(&self, request: Request, one: bool) -> Result<Accepted, ApiError> {
         let (head, body) = request.into_parts();
-        let mut planned = self.plan(&head.headers, &head.uri, Source::Api).await?;
+        let mut planned = self.plan(&self.auth.caller(&head, ErrorCode::BadKey).await?, &head.headers, Source::Api).await?;
         let boundary = head.headers.get(CONTENT_TYPE).and_then(|kind| multer::parse_boundary(kind.to_str().ok()?).ok());
         let boundary = boundary.ok_or_else(|| ApiError::with_text(ErrorCode::BrokenForm, "The multipart/form-data body has no boundary."))?;
         let parts = envelope::read(body, boundary, planned.rule.max_file_size).await?;

@@ -18,14 +18,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::post;
 use portcullis_core::announce::Announcer;
-use portcullis_core::auth::{Authenticator, FirstAdmin};
+use portcullis_core::auth::Authenticator;
 use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::{self, routes::Function};
 use portcullis_core::store::queue::{Gauge, Queue};
-use portcullis_core::store::{batches::Batches, children::Children, identity::Identity, objects::Objects, scans::Scans, settings::Settings};
+use portcullis_core::store::{batches::Batches, children::Children, objects::Objects, scans::Scans, settings::Settings};
 use portcullis_outbound::{Client, Policy};
 
 /// What the handlers share.
@@ -55,6 +56,12 @@ pub(crate) struct Upload {
     retention_ms: i64,
 }
 
+impl FromRef<Upload> for Authenticator {
+    fn from_ref(upload: &Upload) -> Self {
+        upload.auth.clone()
+    }
+}
+
 /// The function's router, from its environment.
 ///
 /// # Errors
@@ -66,18 +73,18 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
     let scan_queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
     let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
-    let first_admin = FirstAdmin::read(&mut reader);
     let presign_seconds = reader.number("PORTCULLIS_PRESIGN_SECONDS", 1..=900);
     let sync_seconds = reader.number("PORTCULLIS_SYNC_SECONDS", 1..=28);
     let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
     let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
     let policy = Policy::read(&mut reader);
+    let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
+    let auth = Authenticator::read(&mut reader, clients, Arc::clone(&settings));
     reader.finish(())?;
     let scan_queue = Queue::new(clients.sqs().clone(), scan_queue);
-    let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
     let batches = Batches::new(clients.dynamodb().clone(), &table);
     let upload = Upload {
-        auth: Authenticator::new(Identity::new(clients.dynamodb().clone(), &table), Arc::clone(&settings), first_admin),
+        auth,
         settings,
         scans: Scans::new(clients.dynamodb().clone(), &table),
         batches: batches.clone(),

@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::extract::{Path, Request, State, rejection::PathRejection};
 use axum::http::{HeaderMap, Uri};
+use portcullis_core::auth::{Caller, FileCaller};
 use portcullis_core::domain::parts::{self, MAX_PARTS, Plan, Position};
 use portcullis_core::domain::submission::{Record, Source, State as Stage};
 use portcullis_core::domain::verdict::Code;
@@ -25,8 +26,8 @@ fn bad(text: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
 }
 
 /// `POST /file/multipart`: the headers of `POST /file`, and `file-size` (or `x-file-size`), `part-count` (or `parts`).
-pub(crate) async fn begin(State(upload): State<Upload>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let mut planned = upload.plan(&headers, &uri, Source::Multipart).await?;
+pub(crate) async fn begin(State(upload): State<Upload>, FileCaller(caller): FileCaller, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
+    let mut planned = upload.plan(&caller, &headers, Source::Multipart).await?;
     if !planned.rule.multipart {
         return Err(ErrorCode::MultipartDisabled.into());
     }
@@ -45,9 +46,14 @@ pub(crate) async fn begin(State(upload): State<Upload>, headers: HeaderMap, uri:
 }
 
 /// `POST /file/multipart/{data_id}`: one part. The same part again replaces the one before.
-pub(crate) async fn part(State(upload): State<Upload>, path: AskedPath, request: Request) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn part(
+    State(upload): State<Upload>,
+    FileCaller(caller): FileCaller,
+    path: AskedPath,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
     let (request, body) = request.into_parts();
-    let record = upload.open_session(path, &request.headers, &request.uri).await?;
+    let record = upload.open_session(path, &caller).await?;
     let size = length(&request.headers, &body)?;
     let (submission, plan) = (&record.submission, plan_of(&record));
     let position = position(&request.headers, &request.uri, &plan, Some(size))?;
@@ -63,8 +69,14 @@ pub(crate) async fn part(State(upload): State<Upload>, path: AskedPath, request:
 }
 
 /// `POST /file/multipart/{data_id}/presign` (ours): a form for one part, for parts larger than an API body may be.
-pub(crate) async fn presign_part(State(upload): State<Upload>, path: AskedPath, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let record = upload.open_session(path, &headers, &uri).await?;
+pub(crate) async fn presign_part(
+    State(upload): State<Upload>,
+    FileCaller(caller): FileCaller,
+    path: AskedPath,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<Value>, ApiError> {
+    let record = upload.open_session(path, &caller).await?;
     let submission = &record.submission;
     let position = position(&headers, &uri, &plan_of(&record), None)?;
     let mut answer = upload.form(&submission.bucket, &position.key(&submission.id), upload.largest_part(&record).await?).await?;
@@ -74,8 +86,7 @@ pub(crate) async fn presign_part(State(upload): State<Upload>, path: AskedPath, 
 }
 
 /// `GET /file/multipart/{data_id}`: what has arrived.
-pub(crate) async fn status(State(upload): State<Upload>, path: AskedPath, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let caller = upload.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
+pub(crate) async fn status(State(upload): State<Upload>, FileCaller(caller): FileCaller, path: AskedPath) -> Result<Json<Value>, ApiError> {
     let record = upload.session(path).await?;
     caller.may_read(record.submission.owner.as_ref())?;
     let (submission, plan) = (&record.submission, plan_of(&record));
@@ -118,8 +129,7 @@ pub(crate) async fn status(State(upload): State<Upload>, path: AskedPath, header
 }
 
 /// `DELETE /file/multipart/{data_id}`: the file ends as `Canceled`, its parts are removed.
-pub(crate) async fn abort(State(upload): State<Upload>, path: AskedPath, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let caller = upload.auth.caller(&headers, &uri, ErrorCode::BadKey).await?;
+pub(crate) async fn abort(State(upload): State<Upload>, FileCaller(caller): FileCaller, path: AskedPath) -> Result<Json<Value>, ApiError> {
     let record = upload.session(path).await?;
     caller.may_change(record.submission.owner.as_ref())?;
     if record.object.is_some() {
@@ -138,8 +148,7 @@ impl Upload {
     }
 
     /// The same, if it still takes parts, for somebody who may send them.
-    async fn open_session(&self, path: AskedPath, headers: &HeaderMap, uri: &Uri) -> Result<Record, ApiError> {
-        let caller = self.auth.caller(headers, uri, ErrorCode::BadKey).await?;
+    async fn open_session(&self, path: AskedPath, caller: &Caller) -> Result<Record, ApiError> {
         let record = self.session(path).await?;
         caller.may_change(record.submission.owner.as_ref())?;
         let ended = record.outcome.as_ref().is_some_and(|outcome| matches!(outcome.report.verdict.code, Code::Canceled | Code::Failed));

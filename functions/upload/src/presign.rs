@@ -12,9 +12,10 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use portcullis_core::auth::FileCaller;
 use portcullis_core::clock::{iso, now_ms};
 use portcullis_core::domain::submission::Source;
 use portcullis_core::http::error::{ApiError, ErrorCode};
@@ -83,8 +84,8 @@ impl Signing {
 }
 
 /// Records a submission and answers where to send its bytes. The same headers as `POST /file`; the body is ignored.
-pub(crate) async fn presign(State(upload): State<Upload>, headers: HeaderMap, uri: Uri) -> Result<Json<Value>, ApiError> {
-    let planned = upload.plan(&headers, &uri, Source::Presigned).await?;
+pub(crate) async fn presign(State(upload): State<Upload>, FileCaller(caller): FileCaller, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
+    let planned = upload.plan(&caller, &headers, Source::Presigned).await?;
     let submission = &planned.submission;
     let mut answer = upload.form(&submission.bucket, &submission.key, planned.rule.max_file_size).await?;
     upload.record(&planned).await?;

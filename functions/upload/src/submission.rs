@@ -1,6 +1,7 @@
 //! From what the client sent to a recorded submission: caller, batch, rule, limits, record. All ways in use it.
 
-use axum::http::{HeaderMap, Uri};
+use axum::http::HeaderMap;
+use portcullis_core::auth::Caller;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::batch::Batch;
 use portcullis_core::domain::id::DataId;
@@ -42,10 +43,9 @@ impl Planned {
 
 impl Upload {
     /// Judges the request; writes nothing.
-    pub(crate) async fn plan(&self, headers: &HeaderMap, uri: &Uri, source: Source) -> Result<Planned, ApiError> {
-        let caller = self.auth.caller(headers, uri, ErrorCode::BadKey).await?;
+    pub(crate) async fn plan(&self, caller: &Caller, headers: &HeaderMap, source: Source) -> Result<Planned, ApiError> {
         let mut sent = SubmissionHeaders::read(headers)?;
-        let batch = if sent.batch.is_empty() { None } else { Some(self.open_batch(&sent.batch, &caller).await?) };
+        let batch = if sent.batch.is_empty() { None } else { Some(self.open_batch(&sent.batch, caller).await?) };
         if let Some(batch) = &batch {
             // What was said of the batch counts for files of which nothing is said.
             for (own, common) in [(&mut sent.rule, &batch.rule), (&mut sent.user_agent, &batch.user_agent)] {
@@ -55,7 +55,7 @@ impl Upload {
             }
         }
         let rules = rules::in_force(&self.settings).await?;
-        let rule = rules::select(&rules, &sent.rule, &sent.user_agent, &caller)?.clone();
+        let rule = rules::select(&rules, &sent.rule, &sent.user_agent, caller)?.clone();
         self.has_room().await?;
         let wishes = Wishes {
             engines_metadata: sent.engines_metadata,

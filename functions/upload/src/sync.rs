@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Request, State};
+use portcullis_core::auth::FileCaller;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::http::body::header;
 use portcullis_core::http::error::{ApiError, ErrorCode};
@@ -21,10 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const MAX_CHILDREN: usize = 500;
 
 /// Accepts one file and answers with its verdict, or 408 when that takes too long.
-pub(crate) async fn submit_and_wait(State(upload): State<Upload>, request: Request) -> Result<Json<AnalysisResult>, ApiError> {
+pub(crate) async fn submit_and_wait(State(upload): State<Upload>, _: FileCaller, request: Request) -> Result<Json<AnalysisResult>, ApiError> {
     // The gateway's time began with the request.
     let until = Instant::now() + upload.sync_wait;
-    upload.auth.caller(request.headers(), request.uri(), ErrorCode::BadKey).await?;
     if header(request.headers(), "callbackurl").is_some_and(|url| !url.is_empty()) {
         return Err(ErrorCode::CallbackWithSync.into());
     }

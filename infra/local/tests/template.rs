@@ -157,14 +157,19 @@ fn new_objects_reach_the_scan_queue() {
 }
 
 #[test]
-fn the_table_expires_restores_and_outlives_the_stack() {
-    let [(_, table)] = &resources("AWS::DynamoDB::Table")[..] else { panic!("one table") };
-    let properties = &table["Properties"];
-    assert_eq!(properties["TimeToLiveSpecification"], json!({"AttributeName": "expires_at", "Enabled": true}));
-    assert_eq!(properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
-    assert_eq!(properties["SSESpecification"]["SSEEnabled"], true);
-    assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST");
-    assert_eq!((&table["DeletionPolicy"], &table["UpdateReplacePolicy"]), (&json!("Retain"), &json!("Retain")));
+fn the_tables_restore_and_outlive_the_stack_and_data_expires() {
+    let tables = resources("AWS::DynamoDB::Table");
+    assert_eq!(tables.len(), 2);
+    for (id, table) in tables {
+        let properties = &table["Properties"];
+        // The audit log ends by its setting, which counts for what is there: the sweep does it.
+        let ttl = if id == "DataTable" { json!({"AttributeName": "expires_at", "Enabled": true}) } else { Value::Null };
+        assert_eq!(properties["TimeToLiveSpecification"], ttl, "{id}");
+        assert_eq!(properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true, "{id}");
+        assert_eq!(properties["SSESpecification"]["SSEEnabled"], true, "{id}");
+        assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{id}");
+        assert_eq!((&table["DeletionPolicy"], &table["UpdateReplacePolicy"]), (&json!("Retain"), &json!("Retain")), "{id}");
+    }
 }
 
 #[test]
@@ -251,14 +256,18 @@ fn every_function_logs_as_json_to_a_group_with_a_retention() {
 
 // --- permissions
 
+/// Putting entries of the audit log, in transactions only (see the test below).
+const AUDIT: &str = "dynamodb: PutItem on AuditTableArn";
+
 /// Everything a function may do, in words of `<actions> on <resources>`. Change it together with the code that
 /// makes the calls and with `infra/access.yaml`.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("Auth", &["dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn"]),
+    ("Auth", &["dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn", AUDIT]),
     (
         "Upload",
         &[
             "dynamodb: BatchGetItem DeleteItem GetItem PutItem Query UpdateItem on DataTableArn",
+            AUDIT,
             "s3: PutObject on UploadBucketArn/in/* UploadBucketArn/parts/*",
             "s3: ListBucket on UploadBucketArn",
             "s3: GetObject on ReportBucketArn/*",
@@ -287,6 +296,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "Results",
         &[
             "dynamodb: BatchGetItem GetItem PutItem Query UpdateItem on DataTableArn",
+            AUDIT,
             "s3: GetObject on ReportBucketArn/*",
             "sqs: SendMessage on NotifyQueueArn",
             "secretsmanager: GetSecretValue on SigningSecretArn",
@@ -295,6 +305,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "Admin",
         &[
+            AUDIT,
+            "dynamodb: Query on AuditTableArn AuditTableArn/index/by_user",
             "dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn",
             "dynamodb: Query on DataTableArn/index/history",
             "sqs: GetQueueAttributes SendMessage on ScanQueueArn",
@@ -314,6 +326,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "Sweep",
         &[
             "dynamodb: GetItem PutItem Query UpdateItem on DataTableArn",
+            "dynamodb: DeleteItem Query on AuditTableArn",
             "dynamodb: Query on DataTableArn/index/pending",
             "s3: GetObject on InboxBucketArn/* UploadBucketArn/*",
             "s3: ListBucket on InboxBucketArn UploadBucketArn",
@@ -359,6 +372,27 @@ fn every_function_may_do_what_it_does_and_nothing_else() {
         assert_eq!(used, &json!({"Fn::GetAtt": ["Access", format!("Outputs.{function}RoleArn")]}), "{function}");
     }
     assert_eq!(resources("AWS::IAM::Role").len(), ALLOWED.len());
+}
+
+#[test]
+fn the_audit_log_is_only_added_to_and_only_in_transactions() {
+    let access = file("infra/access.yaml");
+    for (function, _) in ALLOWED {
+        let policy = &access["Resources"][format!("{function}Role")]["Properties"]["Policies"][0]["PolicyDocument"];
+        for statement in statements(policy).into_iter().filter(|statement| statement["Resource"].to_string().contains("AuditTable")) {
+            let actions = texts(&statement["Action"]);
+            let writes: Vec<_> = actions.iter().filter(|action| !action.ends_with(":Query")).copied().collect();
+            match writes[..] {
+                [] => {}
+                ["dynamodb:PutItem"] => {
+                    let only = json!({"ForAnyValue:StringEquals": {"dynamodb:EnclosingOperation": ["TransactWriteItems"]}});
+                    assert_eq!(statement["Condition"], only, "{function}");
+                }
+                ["dynamodb:DeleteItem"] => assert_eq!(*function, "Sweep"),
+                _ => panic!("{function}: {writes:?}"),
+            }
+        }
+    }
 }
 
 #[test]

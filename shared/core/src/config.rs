@@ -32,6 +32,13 @@ pub const KEYS: &[Key] = &[
         default: None,
         functions: &["auth", "upload", "scan", "results", "admin", "sweep", "notify"],
     },
+    Key { name: "PORTCULLIS_AUDIT_TABLE", doc: "Name of the DynamoDB table of the audit log.", default: None, functions: API },
+    Key {
+        name: "PORTCULLIS_TRUSTED_PROXIES",
+        doc: "Networks of proxies whose X-Forwarded-For is believed, as CIDRs separated by commas; empty = none.",
+        default: Some(""),
+        functions: API,
+    },
     Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan"] },
     Key {
         name: "PORTCULLIS_REPORT_BUCKET",

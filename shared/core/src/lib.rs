@@ -3,6 +3,7 @@
 //! Dependencies point one way: functions → `portcullis-engines` → this crate.
 
 pub mod announce;
+pub mod audit;
 pub mod auth;
 pub mod aws;
 pub mod batch;

@@ -7,11 +7,10 @@ use std::cmp::Reverse;
 
 use serde_json::Value;
 
-use crate::auth::{Caller, roles};
+use crate::auth::{Account, Caller};
 use crate::domain::rule::{Rule, defaults};
 use crate::http::error::{ApiError, ErrorCode};
 use crate::store::StoreError;
-use crate::store::identity::User;
 use crate::store::settings::Settings;
 
 /// Name of the setting: a JSON array of rules.
@@ -100,11 +99,11 @@ pub fn select<'a>(rules: &'a [Rule], name: &str, user_agent: &str, caller: &Call
         rules.iter().find(|rule| rule.name == name)
     };
     let rule = rule.ok_or_else(|| ApiError::from(ErrorCode::RuleNotFound))?;
-    match caller {
-        Caller::Anonymous if rule.anonymous => Ok(rule),
-        Caller::Anonymous => Err(ErrorCode::BadKey.into()),
-        Caller::User(user) if is_for(rule, user) => Ok(rule),
-        Caller::User(_) => Err(ErrorCode::Forbidden.into()),
+    match caller.account() {
+        None if rule.anonymous => Ok(rule),
+        None => Err(ErrorCode::BadKey.into()),
+        Some(account) if is_for(rule, account) => Ok(rule),
+        Some(_) => Err(ErrorCode::Forbidden.into()),
     }
 }
 
@@ -112,28 +111,26 @@ pub fn select<'a>(rules: &'a [Rule], name: &str, user_agent: &str, caller: &Call
 /// is closed must not look open because another rule is.
 fn best<'a>(rules: &(impl Iterator<Item = &'a Rule> + Clone), caller: &Caller) -> Option<&'a Rule> {
     let first = |rules: &mut dyn Iterator<Item = &'a Rule>| rules.min_by_key(|rule| Reverse(rule.priority));
-    let own = match caller {
-        Caller::User(user) => first(&mut rules.clone().filter(|rule| is_for(rule, user))),
-        Caller::Anonymous => None,
-    };
+    let own = caller.account().and_then(|account| first(&mut rules.clone().filter(|rule| is_for(rule, account))));
     own.or_else(|| first(&mut rules.clone()))
 }
 
 /// Whether a user may use the rule.
-fn is_for(rule: &Rule, user: &User) -> bool {
+fn is_for(rule: &Rule, account: &Account) -> bool {
+    let user = &account.user;
     if rule.roles.is_empty() && rule.users.is_empty() {
         return true;
     }
-    let has_role = |wanted: &String| user.roles.iter().any(|id| wanted == id || roles::find(id).is_some_and(|role| role.name == wanted));
+    let has_role = |wanted: &String| user.roles.contains(wanted) || account.role_names.contains(wanted);
     rule.roles.iter().any(has_role) || rule.users.iter().any(|name| *name == user.name || *name == user.username())
 }
 
 /// The rules a client is shown: those for its agent and those for any, and only those it may use.
 pub fn visible<'a>(rules: &'a [Rule], user_agent: Option<&str>, caller: &Caller) -> Vec<&'a Rule> {
     let agent_fits = |rule: &Rule| user_agent.is_none_or(|agent| rule.user_agents.is_empty() || rule.user_agents.iter().any(|a| a == agent));
-    let caller_fits = |rule: &Rule| match caller {
-        Caller::Anonymous => rule.roles.is_empty() && rule.users.is_empty(),
-        Caller::User(user) => is_for(rule, user),
+    let caller_fits = |rule: &Rule| match caller.account() {
+        None => rule.roles.is_empty() && rule.users.is_empty(),
+        Some(account) => is_for(rule, account),
     };
     rules.iter().filter(|rule| agent_fits(rule) && caller_fits(rule)).collect()
 }
@@ -151,6 +148,7 @@ pub fn for_object<'a>(rules: &'a [Rule], bucket: &str, key: &str) -> Option<&'a 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::origin::Origin;
     use crate::store::identity::User;
     use std::sync::Arc;
 
@@ -159,7 +157,7 @@ mod tests {
     }
 
     fn user(role: &str) -> Caller {
-        Caller::User(Arc::new(User {
+        let user = User {
             id: 3,
             name: "u".into(),
             display_name: "U".into(),
@@ -167,14 +165,15 @@ mod tests {
             roles: vec![role.into()],
             apikey_sha256: None,
             password_hash: None,
-        }))
+        };
+        Caller::known(Arc::new(Account::of(user)), Origin::default(), None)
     }
 
     #[test]
     fn anonymous_use_only_where_the_rule_opens_it() {
         let rules = [rule("closed"), Rule { anonymous: true, ..rule("open") }];
-        assert_eq!(select(&rules, "", "", &Caller::Anonymous).unwrap_err().code(), ErrorCode::BadKey);
-        assert_eq!(select(&rules, "open", "", &Caller::Anonymous).unwrap().name, "open");
+        assert_eq!(select(&rules, "", "", &Caller::default()).unwrap_err().code(), ErrorCode::BadKey);
+        assert_eq!(select(&rules, "open", "", &Caller::default()).unwrap().name, "open");
     }
 
     #[test]
@@ -191,7 +190,7 @@ mod tests {
         let rules = [Rule { roles: vec!["help_desk".into()], ..rule("desk") }];
         assert!(select(&rules, "desk", "", &user("4")).is_ok());
         assert_eq!(select(&rules, "desk", "", &user("3")).unwrap_err().code(), ErrorCode::Forbidden);
-        assert!(visible(&rules, None, &Caller::Anonymous).is_empty());
+        assert!(visible(&rules, None, &Caller::default()).is_empty());
     }
 
     #[test]
@@ -211,7 +210,7 @@ mod tests {
         assert_eq!(select(&rules[..3], "", "", &user("1")).unwrap().name, "high", "among equals the first");
         assert_eq!(select(&rules, "", "TeamCity", &user("1")).unwrap().name, "ci", "one for the agent comes before those for any");
         assert_eq!(select(&rules, "other", "", &user("1")).unwrap_err().code(), ErrorCode::Forbidden);
-        assert_eq!(visible(&rules, Some("curl"), &Caller::Anonymous).len(), 3);
+        assert_eq!(visible(&rules, Some("curl"), &Caller::default()).len(), 3);
         let same = [Rule { buckets: vec!["b/".into()], ..of("low", 0) }, Rule { buckets: vec!["b/".into()], ..of("high", 1) }];
         assert_eq!(for_object(&same, "b", "k").unwrap().name, "high");
     }

@@ -7,8 +7,8 @@ mod signer;
 
 use axum::extract::{Path, State, rejection::PathRejection};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use portcullis_core::auth::FileCaller;
 use portcullis_core::domain::batch::BatchState;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::wire::certificate::Document;
@@ -22,11 +22,10 @@ const STEP: usize = 500;
 /// Two YAML documents: the report, and the signature over its exact bytes with the certificate.
 pub(crate) async fn certificate(
     State(results): State<Results>,
+    FileCaller(caller): FileCaller,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    uri: Uri,
 ) -> Result<Response, ApiError> {
-    let state = results.batch(path, &headers, &uri).await?;
+    let state = results.batch(path, &caller).await?;
     if !state.closed {
         return Err(ErrorCode::BatchOpen.into());
     }

@@ -1,6 +1,7 @@
 //! The first administrator of a local host. Deployed, the functions make him from the template's parameters.
 
-use portcullis_core::auth::{password, roles};
+use portcullis_core::audit::AuditLog;
+use portcullis_core::auth::{Actor, password, roles};
 use portcullis_core::aws::Clients;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::identity::{FIRST_ADMIN_ID, FIRST_ADMIN_NAME, Identity, User, digest};
@@ -41,7 +42,7 @@ pub(super) fn random_key() -> Result<String, String> {
 }
 
 /// Makes him, or brings key and password up to what was given.
-pub(super) async fn set_up(clients: &Clients, table: &str, options: &AdminOptions) -> Result<AdminOutcome, HostError> {
+pub(super) async fn set_up(clients: &Clients, table: &str, audit: &str, options: &AdminOptions) -> Result<AdminOutcome, HostError> {
     let identity = Identity::new(clients.dynamodb().clone(), table);
     if let Some(key) = options.apikey.as_deref()
         && !((8..=128).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()))
@@ -49,12 +50,12 @@ pub(super) async fn set_up(clients: &Clients, table: &str, options: &AdminOption
         return Err(HostError::Administrator("the API key has 8 to 128 visible ASCII characters".into()));
     }
     match identity.user(FIRST_ADMIN_ID).await? {
-        None => create(&identity, options).await,
+        None => create(&identity, &AuditLog::new(clients.dynamodb().clone(), audit), options).await,
         Some(user) => update(&identity, user, options).await,
     }
 }
 
-async fn create(identity: &Identity, options: &AdminOptions) -> Result<AdminOutcome, HostError> {
+async fn create(identity: &Identity, audit: &AuditLog, options: &AdminOptions) -> Result<AdminOutcome, HostError> {
     let apikey = options.apikey.clone().map_or_else(random_key, Ok).map_err(HostError::Administrator)?;
     let name = options.name.clone().unwrap_or_else(|| FIRST_ADMIN_NAME.to_owned());
     let user = User {
@@ -66,7 +67,7 @@ async fn create(identity: &Identity, options: &AdminOptions) -> Result<AdminOutc
         apikey_sha256: Some(digest(&apikey)),
         password_hash: options.password.as_deref().map(password::hash).transpose().map_err(HostError::Administrator)?,
     };
-    identity.create_user(&user).await?;
+    identity.create_user(audit, Actor::system(), &user).await?;
     Ok(AdminOutcome::Created { apikey })
 }
 

@@ -1,12 +1,13 @@
 //! The API: the template's routes on one origin, as the HTTP API in front of Lambda does it.
 //!
 //! What always holds: a request reaches the function whose route the template names, or the `$default`
-//! route's, and carries nothing but what came over the wire.
+//! route's, and carries nothing but what came over the wire, and the address it came from.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{MethodFilter, on_service};
@@ -43,8 +44,12 @@ fn invoke(
     };
     let router = router.clone();
     Ok(service_fn(move |mut request: Request| {
-        // What the gateway's own matching left behind (path parameters) must not mix with the function's.
+        // What the gateway's own matching left behind (path parameters) must not mix with the function's. Who connects stays.
+        let peer = request.extensions_mut().remove::<ConnectInfo<SocketAddr>>();
         request.extensions_mut().clear();
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         router.clone().oneshot(request)
     }))
 }
@@ -60,7 +65,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, mut stopping: w
     let stopped = async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+    if let Err(error) = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the API stopped");
     }
 }

@@ -167,7 +167,8 @@ impl Host {
         if let Some(wanted) = &options.rules {
             Settings::new(clients.dynamodb().clone(), &table).put(rules::SETTING, wanted).await?;
         }
-        let admin = administrator::set_up(&clients, &table, &options.admin).await?;
+        let audit = topology.table("AuditTable").map(|table| table.name.clone()).ok_or_else(|| absent("AuditTable"))?;
+        let admin = administrator::set_up(&clients, &table, &audit, &options.admin).await?;
         let functions = Arc::new(functions::Functions::start(&topology, &clients, &options)?);
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();

@@ -3,25 +3,30 @@
 //! A key is a session id or a user's static key, in the header `apikey`, else in the query (contract
 //! §0.2). What always holds: a key that is present and not good is an error, never "anonymous".
 
+pub mod caller;
 pub mod password;
 pub mod roles;
+pub mod session;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
-use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditLog;
+use crate::aws::Clients;
 use crate::clock::now_ms;
 use crate::config::Reader;
-use crate::domain::submission::Owner;
 use crate::http::body;
 use crate::http::error::{ApiError, ErrorCode};
+use crate::http::origin::{Origin, TrustedProxies};
 use crate::store::StoreError;
 use crate::store::identity::{FIRST_ADMIN_ID, FIRST_ADMIN_NAME, Identity, KeyOwner, Session, User, digest};
 use crate::store::settings::Settings;
-use roles::Right;
+pub use caller::{Account, Actor, Caller, FileCaller};
+pub use session::SessionSettings;
 
 /// How long a static key's owner is believed without looking again: a revoked key works at most this long.
 const STATIC_KEY_CACHE: Duration = Duration::from_secs(10);
@@ -29,41 +34,6 @@ const STATIC_KEY_CACHE: Duration = Duration::from_secs(10);
 const CACHE_SIZE: usize = 1000;
 /// Longest key accepted, in characters (contract §0.2).
 const LONGEST_KEY: usize = 128;
-
-/// `/admin/config/session` (contract §6.2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct SessionSettings {
-    /// Idle time after which a session ends, in ms; 0 = never.
-    pub session_timeout: i64,
-    /// Time after login at which a session ends, in ms; 0 = never.
-    pub absolute_session_timeout: i64,
-}
-
-impl Default for SessionSettings {
-    fn default() -> Self {
-        Self { session_timeout: 300_000, absolute_session_timeout: 0 }
-    }
-}
-
-impl SessionSettings {
-    /// Name of the setting.
-    pub const NAME: &'static str = "SESSION";
-    /// A session without idle timeout ends here, in ms: its item must not stay for ever.
-    const LONGEST: i64 = 30 * 24 * 3_600_000;
-
-    /// Whether the session is over.
-    pub const fn is_over(&self, session: &Session, now: i64) -> bool {
-        (self.session_timeout > 0 && now - session.last_used > self.session_timeout)
-            || (self.absolute_session_timeout > 0 && now - session.created_at > self.absolute_session_timeout)
-            || now - session.created_at > Self::LONGEST
-    }
-
-    /// When the item of a session used at `now` may be deleted, ms. A minute late: `is_over` decides, not the TTL.
-    pub const fn item_expiry(&self, now: i64) -> i64 {
-        60_000 + if self.session_timeout > 0 { now + self.session_timeout } else { now + Self::LONGEST }
-    }
-}
 
 /// The first administrator as the deployment names him; used only until that user exists.
 #[derive(Clone, Debug, Default)]
@@ -85,75 +55,41 @@ impl FirstAdmin {
     }
 }
 
-/// The caller of a request.
-#[derive(Clone, Debug)]
-pub enum Caller {
-    /// No key was given.
-    Anonymous,
-    /// A good key.
-    User(Arc<User>),
-}
-
-impl Caller {
-    /// Whether a role of the caller gives the right.
-    pub fn may(&self, right: Right) -> bool {
-        match self {
-            Self::Anonymous => false,
-            Self::User(user) => user.roles.iter().any(|role| roles::allows(role, right)),
-        }
-    }
-
-    /// The caller as owner of what he submits.
-    pub fn owner(&self) -> Option<Owner> {
-        match self {
-            Self::Anonymous => None,
-            Self::User(user) => Some(Owner { user_id: user.id, username: user.username() }),
-        }
-    }
-
-    /// For administration: 403 without a key, 405 without the right (contract §5.7).
-    pub fn require(&self, right: Right) -> Result<&User, ApiError> {
-        match self {
-            Self::Anonymous => Err(ErrorCode::Forbidden.into()),
-            Self::User(user) if self.may(right) => Ok(user),
-            Self::User(_) => Err(ErrorCode::NoRights.into()),
-        }
-    }
-
-    /// For reading an item: open when it was submitted without a key, else for its owner and for roles that see all results.
-    pub fn may_read(&self, owner: Option<&Owner>) -> Result<(), ApiError> {
-        self.may_touch(owner, Right::ScanLogRead)
-    }
-
-    /// For changing an item (cancelling it, sending parts of it): as for reading, but roles that only look may not.
-    pub fn may_change(&self, owner: Option<&Owner>) -> Result<(), ApiError> {
-        self.may_touch(owner, Right::ScanLogWrite)
-    }
-
-    fn may_touch(&self, owner: Option<&Owner>, of_others: Right) -> Result<(), ApiError> {
-        match (owner, self) {
-            (None, _) => Ok(()),
-            (Some(owner), Self::User(user)) if user.id == owner.user_id || self.may(of_others) => Ok(()),
-            _ => Err(ErrorCode::Forbidden.into()),
-        }
-    }
-}
-
-type Cache = Mutex<HashMap<String, (Instant, Arc<User>)>>;
+type Cache = Mutex<HashMap<String, (Instant, Arc<Account>)>>;
 
 /// Finds out who is calling.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     identity: Identity,
     settings: Arc<Settings>,
+    audit: AuditLog,
     first_admin: FirstAdmin,
+    proxies: TrustedProxies,
     cache: Arc<Cache>,
 }
 
 impl Authenticator {
-    /// Over the stores.
-    pub fn new(identity: Identity, settings: Arc<Settings>, first_admin: FirstAdmin) -> Self {
-        Self { identity, settings, first_admin, cache: Arc::default() }
+    /// Over the stores that the environment names; shares the caller's settings and what they cache.
+    pub fn read(reader: &mut Reader<'_>, clients: &Clients, settings: Arc<Settings>) -> Self {
+        let (table, audit) = (reader.text("PORTCULLIS_TABLE"), reader.text("PORTCULLIS_AUDIT_TABLE"));
+        Self {
+            identity: Identity::new(clients.dynamodb().clone(), table),
+            settings,
+            audit: AuditLog::new(clients.dynamodb().clone(), audit),
+            first_admin: FirstAdmin::read(reader),
+            proxies: TrustedProxies::read(reader),
+            cache: Arc::default(),
+        }
+    }
+
+    /// The audit log.
+    pub const fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// Where a request comes from.
+    pub fn origin(&self, parts: &Parts) -> Origin {
+        self.proxies.origin(&parts.headers, &parts.extensions)
     }
 
     /// The users.
@@ -167,27 +103,29 @@ impl Authenticator {
     }
 
     /// The caller. `bad_key` is the answer to a key that is not good: it differs by kind of route (contract §5.7).
-    pub async fn caller(&self, headers: &HeaderMap, uri: &Uri, bad_key: ErrorCode) -> Result<Caller, ApiError> {
-        let Some(key) = key_of(headers, uri) else { return Ok(Caller::Anonymous) };
+    pub async fn caller(&self, parts: &Parts, bad_key: ErrorCode) -> Result<Caller, ApiError> {
+        let origin = self.origin(parts);
+        let Some(key) = key_of(&parts.headers, &parts.uri) else { return Ok(Caller::anonymous(origin)) };
         if key.len() > LONGEST_KEY || !key.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(bad_key.into());
         }
         let digest = digest(&key);
-        if let Some(user) = self.cached(&digest) {
-            return Ok(Caller::User(user));
+        if let Some(account) = self.cached(&digest) {
+            return Ok(Caller::known(account, origin, None));
         }
-        let user = match self.identity.owner_of_key(&digest).await? {
-            Some(KeyOwner::Session(session)) => self.user_of_session(&digest, &session).await?,
+        let found = match self.identity.owner_of_key(&digest).await? {
+            Some(KeyOwner::Session(session)) => self.user_of_session(&digest, &session).await?.map(|account| (account, Some(digest))),
             Some(KeyOwner::Static { user_id }) => {
                 let user = self.identity.user(user_id).await?.filter(|user| user.apikey_sha256.as_deref() == Some(&digest));
-                user.map(|user| self.remember(&digest, user))
+                user.map(|user| (self.remember(&digest, user), None))
             }
-            None => self.first_admin_by_key(&digest).await?.map(|user| self.remember(&digest, user)),
+            None => self.first_admin_by_key(&digest).await?.map(|user| (self.remember(&digest, user), None)),
         };
-        user.map(Caller::User).ok_or_else(|| bad_key.into())
+        let (account, session) = found.ok_or_else(|| ApiError::from(bad_key))?;
+        Ok(Caller::known(account, origin, session))
     }
 
-    async fn user_of_session(&self, digest: &str, session: &Session) -> Result<Option<Arc<User>>, StoreError> {
+    async fn user_of_session(&self, digest: &str, session: &Session) -> Result<Option<Arc<Account>>, StoreError> {
         let (settings, now) = (self.session_settings().await?, now_ms());
         if settings.is_over(session, now) {
             return Ok(None);
@@ -196,7 +134,7 @@ impl Authenticator {
         if now - session.last_used > (settings.session_timeout / 10).min(30_000) {
             self.identity.touch_session(digest, now, settings.item_expiry(now)).await?;
         }
-        Ok(self.identity.user(session.user_id).await?.map(Arc::new))
+        Ok(self.identity.user(session.user_id).await?.map(|user| Arc::new(Account::of(user))))
     }
 
     /// The first administrator's key works before anybody has logged in: the user is created at its first use.
@@ -222,27 +160,27 @@ impl Authenticator {
             apikey_sha256: self.first_admin.apikey_sha256.clone(),
             password_hash: self.first_admin.password_hash.clone(),
         };
-        match self.identity.create_user(&user).await {
+        match self.identity.create_user(&self.audit, Actor::system(), &user).await {
             Ok(()) => Ok(true),
             Err(StoreError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn cached(&self, digest: &str) -> Option<Arc<User>> {
+    fn cached(&self, digest: &str) -> Option<Arc<Account>> {
         let cache = self.cache.lock().ok()?;
-        cache.get(digest).filter(|(at, _)| at.elapsed() < STATIC_KEY_CACHE).map(|(_, user)| Arc::clone(user))
+        cache.get(digest).filter(|(at, _)| at.elapsed() < STATIC_KEY_CACHE).map(|(_, account)| Arc::clone(account))
     }
 
-    fn remember(&self, digest: &str, user: User) -> Arc<User> {
-        let user = Arc::new(user);
+    fn remember(&self, digest: &str, user: User) -> Arc<Account> {
+        let account = Arc::new(Account::of(user));
         if let Ok(mut cache) = self.cache.lock() {
             if cache.len() >= CACHE_SIZE {
                 cache.clear();
             }
-            cache.insert(digest.to_owned(), (Instant::now(), Arc::clone(&user)));
+            cache.insert(digest.to_owned(), (Instant::now(), Arc::clone(&account)));
         }
-        user
+        account
     }
 }
 
@@ -254,18 +192,6 @@ pub fn key_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sessions_end_by_idle_and_by_absolute_time() {
-        let settings = SessionSettings { session_timeout: 1000, absolute_session_timeout: 5000 };
-        let session = |created_at, last_used| Session { user_id: 2, created_at, last_used };
-        assert!(!settings.is_over(&session(0, 900), 1800));
-        assert!(settings.is_over(&session(0, 900), 1901));
-        assert!(settings.is_over(&session(0, 4900), 5001));
-        let open = SessionSettings { session_timeout: 0, absolute_session_timeout: 0 };
-        assert!(!open.is_over(&session(0, 0), 3_600_000));
-        assert!(open.is_over(&session(0, 0), SessionSettings::LONGEST + 1));
-    }
 
     #[test]
     fn the_header_comes_before_the_query() {

@@ -11,13 +11,16 @@ use super::error::{ApiError, ErrorCode};
 /// Largest JSON body, in bytes.
 const JSON_LIMIT: usize = 1024 * 1024;
 
+/// Reads a body of at most 1 MiB.
+pub async fn bytes(body: Body) -> Result<bytes::Bytes, ApiError> {
+    let collected = http_body_util::Limited::new(body, JSON_LIMIT).collect().await;
+    let collected = collected.map_err(|_| ApiError::with_text(ErrorCode::BadRequest, "The body could not be read or is larger than 1 MiB."))?;
+    Ok(collected.to_bytes())
+}
+
 /// Reads a JSON body of at most 1 MiB. The error names the problem, not the content.
 pub async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    let bytes = http_body_util::Limited::new(body, JSON_LIMIT)
-        .collect()
-        .await
-        .map_err(|_| ApiError::with_text(ErrorCode::BadRequest, "The body could not be read or is larger than 1 MiB."))?
-        .to_bytes();
+    let bytes = bytes(body).await?;
     serde_json::from_slice(&bytes).map_err(|e| {
         let text = if e.is_data() { format!("The JSON body has the wrong shape: {e}.") } else { "The body is not valid JSON.".to_owned() };
         ApiError::with_text(ErrorCode::BadRequest, text)

@@ -2,6 +2,8 @@
 
 pub mod body;
 pub mod error;
+pub mod fields;
+pub mod origin;
 pub mod routes;
 
 use std::any::Any;

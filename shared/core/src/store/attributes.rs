@@ -7,39 +7,39 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::StoreError;
 
-pub(super) type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
-pub(super) fn s(value: impl Into<String>) -> AttributeValue {
+pub(crate) fn s(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-pub(super) fn n(value: impl Into<i128>) -> AttributeValue {
+pub(crate) fn n(value: impl Into<i128>) -> AttributeValue {
     AttributeValue::N(value.into().to_string())
 }
 
 /// The two key attributes.
-pub(super) fn key(pk: impl Into<String>, sk: impl Into<String>) -> Item {
+pub(crate) fn key(pk: impl Into<String>, sk: impl Into<String>) -> Item {
     HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])
 }
 
-pub(super) fn json<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
     serde_json::to_string(value).map(AttributeValue::S).map_err(|e| StoreError::corrupt("encode an attribute", e))
 }
 
-pub(super) fn text(item: &Item, name: &str) -> Option<String> {
+pub(crate) fn text(item: &Item, name: &str) -> Option<String> {
     item.get(name).and_then(|v| v.as_s().ok()).cloned()
 }
 
-pub(super) fn number(item: &Item, name: &str) -> Option<i64> {
+pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
     item.get(name).and_then(|v| v.as_n().ok()).and_then(|v| v.parse().ok())
 }
 
-pub(super) fn parsed<T: DeserializeOwned>(item: &Item, name: &'static str) -> Result<Option<T>, StoreError> {
+pub(crate) fn parsed<T: DeserializeOwned>(item: &Item, name: &'static str) -> Result<Option<T>, StoreError> {
     let Some(value) = item.get(name).and_then(|v| v.as_s().ok()) else { return Ok(None) };
     serde_json::from_str(value).map(Some).map_err(|e| StoreError::corrupt(name, e))
 }
 
 /// TTL is filtered on read: DynamoDB deletes up to days late.
-pub(super) fn is_expired(item: &Item, now_ms: i64) -> bool {
+pub(crate) fn is_expired(item: &Item, now_ms: i64) -> bool {
     number(item, "expires_at").is_some_and(|seconds| seconds <= now_ms / 1000)
 }

@@ -2,17 +2,22 @@
 
 use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::StoreError;
-use super::attributes::{Item, is_expired, json, key, n, number, parsed, text};
+use super::attributes::{self, Item, is_expired, key, n, number, parsed, text};
 use super::transact::transact;
+use crate::audit::{AuditLog, Change};
+use crate::auth::Actor;
 use crate::clock::now_ms;
 
 /// The first administrator's id: clients rely on it (contract §5.1).
 pub const FIRST_ADMIN_ID: u64 = 2;
 /// The first administrator's name.
 pub const FIRST_ADMIN_NAME: &str = "admin";
+/// What stands for a secret in the audit log.
+pub const MASK: &str = "***";
 /// The only directory so far.
 pub const LOCAL_DIRECTORY: &str = "LOCAL";
 
@@ -39,6 +44,19 @@ pub struct User {
 }
 
 impl User {
+    /// The user as the audit log tells of him: without secrets, but whether there are any.
+    pub fn told(&self) -> Value {
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "display_name": self.display_name,
+            "email": self.email,
+            "roles": self.roles,
+            "apikey": self.apikey_sha256.as_ref().map(|_| MASK),
+            "password": self.password_hash.as_ref().map(|_| MASK),
+        })
+    }
+
     /// `<directory>/<user>`.
     pub fn username(&self) -> String {
         format!("{LOCAL_DIRECTORY}/{}", self.name)
@@ -155,9 +173,9 @@ impl Identity {
     ///
     /// # Errors
     /// `Conflict` when the id, the name or the key is taken.
-    pub async fn create_user(&self, user: &User) -> Result<(), StoreError> {
+    pub async fn create_user(&self, audit: &AuditLog, by: Actor, user: &User) -> Result<(), StoreError> {
         let mut item = key(format!("USER#{}", user.id), "USER");
-        item.insert("user".into(), json(user)?);
+        item.insert("user".into(), attributes::json(user)?);
         let mut name = name_key(&user.name);
         name.insert("user_id".into(), n(user.id));
         let mut writes = vec![item, name];
@@ -170,7 +188,8 @@ impl Identity {
             let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)").build();
             put.map(|put| TransactWriteItem::builder().put(put).build()).map_err(|e| StoreError::corrupt("create a user", e))
         });
-        transact(&self.client, "create a user", writes.collect::<Result<_, _>>()?).await
+        let change = Change { by, action: "user.create", target: format!("user/{}", user.id), before: Value::Null, after: user.told() };
+        audit.with(&change, "create a user", writes.collect::<Result<_, _>>()?).await
     }
 
     /// Gives a user a new static key and takes the old one away, or does nothing: a key to be replaced must not stay good.
@@ -183,7 +202,7 @@ impl Identity {
         let mut entry = apikey_key(digest);
         entry.insert("user_id".into(), n(user.id));
         let mut item = key(format!("USER#{}", user.id), "USER");
-        item.insert("user".into(), json(&User { apikey_sha256: Some(digest.to_owned()), ..user.clone() })?);
+        item.insert("user".into(), attributes::json(&User { apikey_sha256: Some(digest.to_owned()), ..user.clone() })?);
         let put = |item, condition| Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression(condition);
         let entry =
             put(entry, "attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", n(user.id)).build().map_err(corrupt)?;
@@ -199,7 +218,7 @@ impl Identity {
     /// Overwrites a user (not its name or key).
     pub async fn put_user(&self, user: &User) -> Result<(), StoreError> {
         let mut item = key(format!("USER#{}", user.id), "USER");
-        item.insert("user".into(), json(user)?);
+        item.insert("user".into(), attributes::json(user)?);
         self.put(item, "write a user").await
     }
 

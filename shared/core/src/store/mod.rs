@@ -22,7 +22,7 @@
 //! Items stay far below 400 KB. `expires_at` (seconds) is the TTL attribute; DynamoDB deletes late, so
 //! reads filter on it. What always holds: a fault says by type whether a retry can help.
 
-mod attributes;
+pub(crate) mod attributes;
 pub mod batches;
 pub mod children;
 pub mod deliveries;
@@ -36,7 +36,7 @@ pub mod queue;
 pub mod scans;
 pub mod secrets;
 pub mod settings;
-mod transact;
+pub(crate) mod transact;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;

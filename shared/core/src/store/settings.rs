@@ -7,13 +7,18 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::StoreError;
 use super::attributes::{Item, json, key, n, number, text};
+use crate::audit::{AuditLog, Change};
 
 /// How long a read document is believed.
 pub const CACHE: Duration = Duration::from_secs(5);
+
+/// Times a change without an expected revision is made against others, at most.
+const ATTEMPTS: u32 = 10;
 
 /// The documents.
 #[derive(Debug)]
@@ -71,6 +76,60 @@ impl Settings {
         Ok(revision + 1)
     }
 
+    /// Writes a document together with the entry of the audit log, or does neither. Returns the new revision. Without an
+    /// expected revision the one in force is replaced, whoever wrote it; use that only where the whole document is sent.
+    ///
+    /// # Errors
+    /// `Conflict` when `expected` is no longer the revision in force.
+    pub async fn change<T: Serialize + Sync>(
+        &self,
+        audit: &AuditLog,
+        change: Change,
+        name: &'static str,
+        value: &T,
+        expected: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        for attempt in 0.. {
+            let revision = match expected {
+                Some(revision) => revision,
+                None => self.versioned::<serde::de::IgnoredAny>(name).await?.1,
+            };
+            let result = audit.with(&change, "write a setting", vec![self.write_at(name, value, revision)?]).await;
+            self.forget(name);
+            match result {
+                Ok(()) => return Ok(revision + 1),
+                Err(StoreError::Conflict { .. }) if expected.is_none() && attempt < ATTEMPTS => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Conflict { what: "write a setting" })
+    }
+
+    /// The write of a document at a revision, for a transaction. Whoever does it calls [`Settings::forget`] after it.
+    pub(crate) fn write_at<T: Serialize>(&self, name: &'static str, value: &T, revision: u64) -> Result<TransactWriteItem, StoreError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key("CONFIG", name)))
+            .update_expression("SET #body = :body ADD rev :one")
+            .expression_attribute_names("#body", "body")
+            .expression_attribute_values(":body", json(value)?)
+            .expression_attribute_values(":one", n(1));
+        let update = if revision == 0 {
+            update.condition_expression("attribute_not_exists(rev)")
+        } else {
+            update.condition_expression("rev = :expected").expression_attribute_values(":expected", n(revision))
+        };
+        let update = update.build().map_err(|e| StoreError::corrupt("write a setting", e))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Believes nothing read before of a document.
+    pub(crate) fn forget(&self, name: &'static str) {
+        if let Ok(mut cache) = self.cache.lock() {
+            cache.remove(name);
+        }
+    }
+
     async fn write<T: Serialize>(&self, name: &'static str, value: &T, expected: Option<u64>) -> Result<(), StoreError> {
         let request = self
             .client
@@ -88,9 +147,7 @@ impl Settings {
         };
         let result = request.send().await.map_err(|e| StoreError::from_sdk("write a setting", e));
         // Also when somebody else was first: what is cached is stale then.
-        if let Ok(mut cache) = self.cache.lock() {
-            cache.remove(name);
-        }
+        self.forget(name);
         result.map(drop)
     }
 }

@@ -19,15 +19,27 @@ const ATTEMPTS: u32 = 14;
 ///
 /// # Errors
 /// `Conflict` when a condition did not hold.
-pub(super) async fn transact(client: &aws_sdk_dynamodb::Client, what: &'static str, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
+pub(crate) async fn transact(client: &aws_sdk_dynamodb::Client, what: &'static str, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
+    match transact_or_reason(client, what, writes).await? {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Conflict { what }),
+    }
+}
+
+/// As [`transact`]; a condition that did not hold is told by the position of its write (the first of them).
+pub(crate) async fn transact_or_reason(
+    client: &aws_sdk_dynamodb::Client,
+    what: &'static str,
+    writes: Vec<TransactWriteItem>,
+) -> Result<Option<usize>, StoreError> {
     for attempt in 0.. {
-        let Err(error) = client.transact_write_items().set_transact_items(Some(writes.clone())).send().await else { return Ok(()) };
+        let Err(error) = client.transact_write_items().set_transact_items(Some(writes.clone())).send().await else { return Ok(None) };
         let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
             return Err(StoreError::from_sdk(what, error));
         };
         let codes = || canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-        if codes().any(|code| code == "ConditionalCheckFailed") {
-            return Err(StoreError::Conflict { what });
+        if let Some(position) = canceled.cancellation_reasons().iter().position(|reason| reason.code() == Some("ConditionalCheckFailed")) {
+            return Ok(Some(position));
         }
         if !codes().any(is_transient) {
             return Err(StoreError::from_sdk(what, error));
@@ -37,11 +49,11 @@ pub(super) async fn transact(client: &aws_sdk_dynamodb::Client, what: &'static s
         }
         tokio::time::sleep(pause(attempt)).await;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Makes a call that may happen twice again while it meets transactions or throttles.
-pub(super) async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(mut call: impl FnMut() -> F) -> Result<T, StoreError> {
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(mut call: impl FnMut() -> F) -> Result<T, StoreError> {
     let mut attempt = 0;
     loop {
         match call().await {

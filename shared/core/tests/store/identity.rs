@@ -1,5 +1,6 @@
 //! Users, static keys and sessions.
 
+use portcullis_core::auth::Actor;
 use portcullis_core::clock::now_ms;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::identity::{KeyOwner, Session, User, digest};
@@ -27,7 +28,7 @@ async fn a_user_is_found_by_id_name_and_key() {
     let table = Table::new().await;
     let identity = table.identity();
     let ann = user(7, "ann", Some("ann's key"));
-    identity.create_user(&ann).await.unwrap();
+    identity.create_user(&table.audit(), Actor::system(), &ann).await.unwrap();
     assert_eq!(identity.user(7).await.unwrap(), Some(ann.clone()));
     assert_eq!(identity.user_by_name("ann").await.unwrap(), Some(ann));
     assert_eq!(identity.owner_of_key(&digest("ann's key")).await.unwrap(), Some(KeyOwner::Static { user_id: 7 }));
@@ -40,7 +41,7 @@ async fn a_user_is_found_by_id_name_and_key() {
 #[tokio::test]
 async fn keys_are_stored_as_digests_only() {
     let table = Table::new().await;
-    table.identity().create_user(&user(7, "ann", Some("plain-key"))).await.unwrap();
+    table.identity().create_user(&table.audit(), Actor::system(), &user(7, "ann", Some("plain-key"))).await.unwrap();
     table.identity().create_session(&digest("plain-session"), &session(7, now_ms()), now_ms() + HOUR).await.unwrap();
     let items = table.client.scan().table_name(&table.name).send().await.unwrap();
     assert!(!format!("{items:?}").contains("plain-"));
@@ -51,7 +52,7 @@ async fn an_id_a_name_or_a_key_that_is_taken_is_a_conflict_and_nothing_is_half_w
     let table = Table::new().await;
     let identity = table.identity();
     let ann = user(7, "ann", Some("ann's key"));
-    identity.create_user(&ann).await.unwrap();
+    identity.create_user(&table.audit(), Actor::system(), &ann).await.unwrap();
     let before = table.count().await;
     for (what, other) in [
         ("id", user(7, "bob", Some("bob's key"))),
@@ -59,22 +60,22 @@ async fn an_id_a_name_or_a_key_that_is_taken_is_a_conflict_and_nothing_is_half_w
         ("key", user(8, "bob", Some("ann's key"))),
         ("id, without key", user(7, "bob", None)),
     ] {
-        let result = identity.create_user(&other).await;
+        let result = identity.create_user(&table.audit(), Actor::system(), &other).await;
         assert!(matches!(result, Err(StoreError::Conflict { .. })), "{what}: {result:?}");
         assert_eq!(table.count().await, before, "{what}");
     }
     assert_eq!(identity.user_by_name("ann").await.unwrap(), Some(ann));
     assert_eq!(identity.user_by_name("bob").await.unwrap(), None);
     assert_eq!(identity.owner_of_key(&digest("ann's key")).await.unwrap(), Some(KeyOwner::Static { user_id: 7 }));
-    identity.create_user(&user(8, "bob", Some("bob's key"))).await.unwrap();
+    identity.create_user(&table.audit(), Actor::system(), &user(8, "bob", Some("bob's key"))).await.unwrap();
 }
 
 #[tokio::test]
 async fn of_several_who_create_the_first_administrator_at_once_one_does() {
     let table = Table::new().await;
     let tasks = (0..10).map(|_| {
-        let identity = table.identity();
-        tokio::spawn(async move { identity.create_user(&user(2, "admin", Some("key"))).await })
+        let (identity, audit) = (table.identity(), table.audit());
+        tokio::spawn(async move { identity.create_user(&audit, Actor::system(), &user(2, "admin", Some("key"))).await })
     });
     let results = futures::future::try_join_all(tasks).await.unwrap();
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
@@ -128,7 +129,7 @@ async fn a_new_key_takes_the_old_ones_place() {
     let table = Table::new().await;
     let identity = table.identity();
     let ann = user(7, "ann", Some("old"));
-    identity.create_user(&ann).await.unwrap();
+    identity.create_user(&table.audit(), Actor::system(), &ann).await.unwrap();
     identity.replace_key(&ann, &digest("new")).await.unwrap();
     assert_eq!(identity.owner_of_key(&digest("old")).await.unwrap(), None);
     assert_eq!(identity.owner_of_key(&digest("new")).await.unwrap(), Some(KeyOwner::Static { user_id: 7 }));
@@ -138,7 +139,7 @@ async fn a_new_key_takes_the_old_ones_place() {
     identity.replace_key(&changed, &digest("new")).await.unwrap();
     assert_eq!(identity.owner_of_key(&digest("new")).await.unwrap(), Some(KeyOwner::Static { user_id: 7 }), "the same key again stays");
     let keyless = user(8, "bob", None);
-    identity.create_user(&keyless).await.unwrap();
+    identity.create_user(&table.audit(), Actor::system(), &keyless).await.unwrap();
     identity.replace_key(&keyless, &digest("first")).await.unwrap();
     assert_eq!(identity.owner_of_key(&digest("first")).await.unwrap(), Some(KeyOwner::Static { user_id: 8 }));
 }
@@ -148,8 +149,8 @@ async fn another_users_key_can_not_be_taken_and_the_own_one_stays() {
     let table = Table::new().await;
     let identity = table.identity();
     let (ann, bob) = (user(7, "ann", Some("ann's")), user(8, "bob", Some("bob's")));
-    identity.create_user(&ann).await.unwrap();
-    identity.create_user(&bob).await.unwrap();
+    identity.create_user(&table.audit(), Actor::system(), &ann).await.unwrap();
+    identity.create_user(&table.audit(), Actor::system(), &bob).await.unwrap();
     let result = identity.replace_key(&ann, &digest("bob's")).await;
     assert!(matches!(result, Err(StoreError::Conflict { .. })), "{result:?}");
     assert_eq!(identity.owner_of_key(&digest("bob's")).await.unwrap(), Some(KeyOwner::Static { user_id: 8 }));

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
     ScalarAttributeType, TimeToLiveSpecification,
 };
+use portcullis_core::audit::AuditLog;
 use portcullis_core::aws::Clients;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
@@ -23,6 +24,11 @@ use portcullis_core::store::settings::Settings;
 pub(crate) const HOUR: i64 = 3_600_000;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The table of the audit log beside a table.
+fn audit_of(table: &str) -> String {
+    format!("{table}-audit")
+}
 
 /// A table of its own.
 pub(crate) struct Table {
@@ -68,6 +74,26 @@ impl Table {
             .send()
             .await
             .unwrap();
+        let by_user = GlobalSecondaryIndex::builder()
+            .index_name("by_user")
+            .key_schema(part("username", KeyType::Hash))
+            .key_schema(part("sk", KeyType::Range))
+            .projection(Projection::builder().projection_type(ProjectionType::All).build())
+            .build()
+            .unwrap();
+        client
+            .create_table()
+            .table_name(audit_of(&name))
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(attribute("pk", ScalarAttributeType::S))
+            .attribute_definitions(attribute("sk", ScalarAttributeType::S))
+            .attribute_definitions(attribute("username", ScalarAttributeType::S))
+            .key_schema(part("pk", KeyType::Hash))
+            .key_schema(part("sk", KeyType::Range))
+            .global_secondary_indexes(by_user)
+            .send()
+            .await
+            .unwrap();
         let ttl = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true).build().unwrap();
         client.update_time_to_live().table_name(&name).time_to_live_specification(ttl).send().await.unwrap();
         Self { client, name }
@@ -87,6 +113,10 @@ impl Table {
 
     pub(crate) fn identity(&self) -> Identity {
         Identity::new(self.client.clone(), &self.name)
+    }
+
+    pub(crate) fn audit(&self) -> AuditLog {
+        AuditLog::new(self.client.clone(), audit_of(&self.name))
     }
 
     pub(crate) fn settings(&self) -> Settings {
