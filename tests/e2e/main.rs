@@ -15,6 +15,7 @@ mod batch;
 mod cancel;
 mod contract;
 mod definitions;
+mod description;
 mod download;
 mod form;
 mod history;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
+use super::description;
+
 /// A scan that takes longer than this has failed its test.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -33,11 +35,9 @@ impl Answer {
 
 impl Client {
     pub fn new(url: impl Into<String>, key: Option<&str>) -> Self {
-        Self {
-            url: url.into(),
-            key: key.map(str::to_owned),
-            http: reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)).build().unwrap(),
-        }
+        let url = url.into();
+        description::served_at(&url);
+        Self { url, key: key.map(str::to_owned), http: reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(2)).build().unwrap() }
     }
 
     /// The same server, another key.
@@ -102,7 +102,11 @@ impl Client {
 
 /// Sends, and holds what every answer of the API must hold: JSON with its type, `err` on errors.
 pub async fn send(request: RequestBuilder) -> Answer {
-    let answer = read(request.send().await.unwrap()).await;
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let asked = (request.method().clone(), request.url().path().to_owned());
+    let answer = read(client.execute(request).await.unwrap()).await;
+    description::check(asked.0.as_str(), &asked.1, answer.status.as_u16(), &answer.json);
     if answer.status.is_client_error() || answer.status.is_server_error() {
         // The contract's one exception is the 403 of /logout.
         assert!(answer.json["err"].is_string() || answer.json["response"].is_string() || answer.json["ready"].is_boolean(), "{answer:?}");

@@ -3,5 +3,6 @@
 #![allow(dead_code, reason = "every suite uses a part")]
 
 pub mod client;
+pub mod description;
 pub mod files;
 pub mod own_host;

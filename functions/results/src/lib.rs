@@ -7,6 +7,7 @@ mod analysis;
 mod asked;
 mod batch;
 mod certificate;
+mod description;
 mod hash;
 mod listing;
 mod webhook;
@@ -74,6 +75,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     };
     let handlers = Router::new()
         .route("/", get(listing::home))
+        .route("/openapi.json", get(description::document))
+        .route("/docs", get(description::page))
         .route("/limits", get(listing::limits))
         .route("/file/rules", get(listing::rules))
         .route("/file/{data_id}", get(analysis::by_id))

@@ -21,6 +21,8 @@ macro_rules! codes {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ErrorCode { $($(#[$doc])* $name,)* }
         impl ErrorCode {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
             /// HTTP status.
             pub const fn status(self) -> u16 { match self { $(Self::$name => $status,)* } }
             /// The `err` text.

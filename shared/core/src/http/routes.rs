@@ -79,6 +79,8 @@ routes! {
     Upload ready POST "/file/multipart/{data_id}/presign"
 
     Results ready GET "/"
+    Results ready GET "/openapi.json"
+    Results ready GET "/docs"
     Results ready GET "/limits"
     Results ready GET "/file/rules"
     Results ready GET "/file/{data_id}"
