@@ -13,6 +13,7 @@ mod auth;
 mod bad_input;
 mod batch;
 mod cancel;
+mod console;
 mod contract;
 mod definitions;
 mod description;

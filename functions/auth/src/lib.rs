@@ -1,6 +1,7 @@
 //! Login, logout and users (contract §1.1, §1.5, §5).
 
 mod login;
+mod me;
 mod users;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let handlers = Router::new()
         .route("/login", post(login::login))
         .route("/logout", post(login::logout))
+        .route("/user/me", get(me::me))
         .route("/admin/user", get(users::list).post(users::create))
         .with_state(auth);
     Ok(http::service(Function::Auth, handlers))

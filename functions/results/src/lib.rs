@@ -7,6 +7,7 @@ mod analysis;
 mod asked;
 mod batch;
 mod certificate;
+mod console;
 mod description;
 mod hash;
 mod listing;
@@ -16,11 +17,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+use axum::http::HeaderValue;
 use axum::routing::{get, post};
 use portcullis_core::auth::Authenticator;
-use portcullis_core::aws::Clients;
+use portcullis_core::aws::{Clients, form_url};
 use portcullis_core::config::{ConfigError, Env};
-use portcullis_core::http::{self, routes::Function};
+use portcullis_core::http::{
+    self,
+    routes::{Function, LEGACY_PREFIX},
+};
 use portcullis_core::store::secrets::Secrets;
 use portcullis_core::store::{
     batches::Batches, children::Children, deliveries::Deliveries, hashes::Hashes, objects::Objects, queue::Queue, scans::Scans, settings::Settings,
@@ -40,6 +45,8 @@ pub(crate) struct Results {
     secrets: Secrets,
     /// Name of the secret that batch reports are signed with.
     signing_secret: Arc<str>,
+    /// Content-Security-Policy of the console.
+    console_policy: HeaderValue,
 }
 
 impl FromRef<Results> for Authenticator {
@@ -55,6 +62,7 @@ impl FromRef<Results> for Authenticator {
 pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let mut reader = env.reader("results");
     let table = reader.text("PORTCULLIS_TABLE");
+    let uploads = reader.text("PORTCULLIS_UPLOAD_BUCKET");
     let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
     let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
     let signing_secret = reader.text("PORTCULLIS_SIGNING_SECRET_ID");
@@ -71,10 +79,14 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         batches: Batches::new(clients.dynamodb().clone(), &table),
         secrets: Secrets::new(clients.secrets().clone()),
         signing_secret: signing_secret.into(),
+        console_policy: console::policy(&form_url(clients.config(), &uploads)),
         children: Children::new(Objects::new(clients.s3().clone()), reports),
     };
     let handlers = Router::new()
-        .route("/", get(listing::home))
+        .route("/", get(console::home))
+        // What people type who know the prefix; relative links lead the right way from there only.
+        .route(&format!("{LEGACY_PREFIX}/"), get(console::home))
+        .route("/console/{file}", get(console::file))
         .route("/openapi.json", get(description::document))
         .route("/docs", get(description::page))
         .route("/limits", get(listing::limits))

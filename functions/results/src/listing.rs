@@ -1,9 +1,8 @@
-//! Rules, limits and the start page.
+//! Rules and limits.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Html;
 use portcullis_core::auth::Caller;
 use portcullis_core::http::body;
 use portcullis_core::http::error::ApiError;
@@ -11,6 +10,9 @@ use portcullis_core::rules;
 use serde_json::{Value, json};
 
 use crate::Results;
+
+/// What an API body can have: Lambda takes 6 MB with everything around the file, which comes in base64.
+const MAX_BODY_BYTES: u64 = 4_500_000;
 
 /// `GET /file/rules` (contract F9).
 pub(crate) async fn rules(State(results): State<Results>, caller: Caller, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
@@ -35,12 +37,5 @@ pub(crate) async fn limits(State(results): State<Results>, caller: Caller) -> Re
             })
         })
         .collect();
-    Ok(Json(json!({ "rules": shown })))
-}
-
-/// `GET /`: a page for people and a target for load balancers; the console takes its place.
-pub(crate) async fn home() -> Html<&'static str> {
-    Html(
-        "<!doctype html><html lang=\"en\"><title>Portcullis</title><h1>Portcullis</h1><p>A file gate. The API speaks MetaDefender Core: <code>POST /file</code>, then <code>GET /file/{data_id}</code>.</p></html>",
-    )
+    Ok(Json(json!({ "max_body_size": MAX_BODY_BYTES, "rules": shown })))
 }

@@ -16,6 +16,7 @@ use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portcullis_core::auth::FileCaller;
+use portcullis_core::aws::form_url;
 use portcullis_core::clock::{iso, now_ms};
 use portcullis_core::domain::submission::Source;
 use portcullis_core::http::error::{ApiError, ErrorCode};
@@ -29,7 +30,7 @@ use crate::Upload;
 #[derive(Clone, Debug)]
 pub(crate) struct Signing {
     region: String,
-    endpoint: Option<String>,
+    config: SdkConfig,
     credentials: Option<SharedCredentialsProvider>,
 }
 
@@ -37,18 +38,9 @@ impl Signing {
     pub(crate) fn new(config: &SdkConfig) -> Self {
         Self {
             region: config.region().map(ToString::to_string).unwrap_or_default(),
-            endpoint: config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned()),
+            config: config.clone(),
             credentials: config.credentials_provider(),
         }
-    }
-
-    /// Where the form is sent: the bucket's own host at AWS, a path elsewhere.
-    fn url(&self, bucket: &str) -> String {
-        if let Some(endpoint) = &self.endpoint {
-            return format!("{endpoint}/{bucket}");
-        }
-        let suffix = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        format!("https://{bucket}.s3.{}.{suffix}/", self.region)
     }
 
     /// The form fields for one upload of `1..=max_size` bytes to exactly `key`.
@@ -101,7 +93,7 @@ impl Upload {
         let fields = self.signing.form(bucket, key, max_size, SystemTime::now(), life).await?;
         Ok(Map::from_iter([
             ("method".to_owned(), json!("POST")),
-            ("url".to_owned(), json!(self.signing.url(bucket))),
+            ("url".to_owned(), json!(form_url(&self.signing.config, bucket))),
             ("fields".to_owned(), Value::Object(fields)),
             ("file_field".to_owned(), json!("file")),
             ("max_file_size".to_owned(), json!(max_size)),
@@ -121,7 +113,7 @@ mod tests {
     async fn the_policy_names_key_size_and_expiry_and_is_signed() {
         let signing = Signing {
             region: "us-east-1".into(),
-            endpoint: None,
+            config: SdkConfig::builder().region(aws_config::Region::new("us-east-1")).build(),
             credentials: Some(SharedCredentialsProvider::new(Credentials::new("AKIAIOSFODNN7EXAMPLE", "secret", Some("token".into()), None, "test"))),
         };
         let now = UNIX_EPOCH + Duration::from_secs(1_451_347_200);
@@ -139,6 +131,6 @@ mod tests {
             assert!(conditions.iter().any(|c| c.get(name).is_some()), "{name}");
         }
         assert_eq!(fields["x-amz-signature"].as_str().unwrap().len(), 64);
-        assert_eq!(signing.url("bucket"), "https://bucket.s3.us-east-1.amazonaws.com/");
+        assert_eq!(form_url(&signing.config, "bucket"), "https://bucket.s3.us-east-1.amazonaws.com/");
     }
 }

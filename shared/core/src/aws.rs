@@ -93,6 +93,16 @@ impl Clients {
     }
 }
 
+/// Where a form with a file for `bucket` is sent: the bucket's own host at AWS, a path elsewhere.
+pub fn form_url(config: &SdkConfig, bucket: &str) -> String {
+    if let Some(endpoint) = config.endpoint_url() {
+        return format!("{}/{bucket}", endpoint.trim_end_matches('/'));
+    }
+    let region = config.region().map(ToString::to_string).unwrap_or_default();
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://{bucket}.s3.{region}.{suffix}/")
+}
+
 /// Why there are no clients.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {

@@ -39,7 +39,7 @@ pub const KEYS: &[Key] = &[
         default: Some(""),
         functions: API,
     },
-    Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan"] },
+    Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan", "results"] },
     Key {
         name: "PORTCULLIS_REPORT_BUCKET",
         doc: "Bucket for reports too large for the table.",

@@ -19,7 +19,7 @@
 //! | S3 objects | PutObject, POST form with policy (streamed), GetObject (ranges, conditions, versions), HeadObject, CopyObject, DeleteObject(s), ListObjectsV2, ListObjects, ListObjectVersions, Put/Get/DeleteObjectTagging |
 //! | S3 multipart | Create, UploadPart, Complete, Abort, ListParts, ListMultipartUploads |
 //!
-//! Not there: FIFO queues, StartMessageMoveTask, UploadPartCopy, GetObjectAttributes, CORS, encryption and policy
+//! Not there: FIFO queues, StartMessageMoveTask, UploadPartCopy, GetObjectAttributes, CORS but for forms, encryption and policy
 //! settings of buckets; events go to queues only and for new objects only.
 //!
 //! S3 requests must be signed (SigV4 header, presigned URL or POST policy) with the configured key pair. Signatures

@@ -130,6 +130,11 @@ async fn create_bucket(emulator: &Emulator, bucket: &Bucket) -> Result<(), HostE
         prefix: some(&notification.prefix),
         suffix: some(&notification.suffix),
     };
-    let spec = BucketSpec { name: bucket.name.clone(), versioned: bucket.versioned, notifications: bucket.notifications.iter().map(rule).collect() };
+    let spec = BucketSpec {
+        name: bucket.name.clone(),
+        versioned: bucket.versioned,
+        notifications: bucket.notifications.iter().map(rule).collect(),
+        form_origins: bucket.form_origins.clone(),
+    };
     emulator.buckets().ensure(spec).await.map_err(|e| failed(&bucket.name, &e))
 }

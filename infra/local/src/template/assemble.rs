@@ -153,11 +153,20 @@ impl<'r, 'a> Reader<'r, 'a> {
         {
             return Err(self.error(&format!("has `{other}`; the local host sends bucket events to queues only")));
         }
+        let mut form_origins = Vec::new();
+        for rule in list(self.at("CorsConfiguration/CorsRules")) {
+            let texts = |name: &str| list(rule.get(name)).iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
+            if texts("AllowedMethods") != ["POST"] || !texts("AllowedHeaders").is_empty() {
+                return Err(self.error("has a CORS rule for more than `POST` without headers, which the local host does not play"));
+            }
+            form_origins.extend(texts("AllowedOrigins"));
+        }
         Ok(Bucket {
             logical_id: self.id.to_owned(),
             name: self.name.clone(),
             versioned: self.at("VersioningConfiguration/Status").and_then(Value::as_str) == Some("Enabled"),
             notifications,
+            form_origins,
         })
     }
 

@@ -134,6 +134,8 @@ pub struct Bucket {
     pub versioned: bool,
     /// Events it sends to queues.
     pub notifications: Vec<Notification>,
+    /// Origins whose pages may send forms here; `*` is any.
+    pub form_origins: Vec<String>,
 }
 
 /// A secret that is generated when it is created.

@@ -47,6 +47,7 @@ macro_rules! routes {
 routes! {
     Auth ready POST "/login"
     Auth ready POST "/logout"
+    Auth ready GET "/user/me"
     Auth later POST "/user/changepassword"
     Auth ready GET "/admin/user"
     Auth ready POST "/admin/user"
@@ -81,6 +82,7 @@ routes! {
     Results ready GET "/"
     Results ready GET "/openapi.json"
     Results ready GET "/docs"
+    Results ready GET "/console/{file}"
     Results ready GET "/limits"
     Results ready GET "/file/rules"
     Results ready GET "/file/{data_id}"

@@ -33,6 +33,9 @@ pub struct AnalysisResult {
     file_info: FileInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Value>,
+    /// Of what came out of an archive: the submission it was part of (ours).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_data_id: Option<DataId>,
     process_info: ProcessInfo,
     scan_results: ScanResults,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,7 +186,7 @@ pub fn of_record(record: &Record, children: Option<ExtractedFiles>) -> AnalysisR
 
 /// The result of a child of a finished archive.
 pub fn of_child(record: &Record, outcome: &Outcome, id: &DataId, child: &FileReport) -> AnalysisResult {
-    finished(&record.submission, id, outcome, child, None)
+    AnalysisResult { parent_data_id: Some(record.submission.id.clone()), ..finished(&record.submission, id, outcome, child, None) }
 }
 
 /// The listing of a finished archive. `None` when nothing was opened.
@@ -219,6 +222,7 @@ fn running(record: &Record) -> AnalysisResult {
             upload_timestamp: iso(submission.created_at),
         },
         metadata: submission.metadata.clone(),
+        parent_data_id: None,
         process_info: ProcessInfo {
             blocked_reason: String::new(),
             blocked_reasons: Vec::new(),
@@ -269,6 +273,7 @@ fn finished(submission: &Submission, id: &DataId, outcome: &Outcome, report: &Fi
             upload_timestamp: iso(submission.created_at),
         },
         metadata: submission.metadata.clone(),
+        parent_data_id: None,
         process_info: ProcessInfo {
             blocked_reason: blocked_reason(verdict),
             blocked_reasons: blocked_reasons(verdict),

@@ -21,6 +21,8 @@ pub struct BucketSpec {
     pub versioned: bool,
     /// Which events go to which queues; replaces what was there.
     pub notifications: Vec<QueueRule>,
+    /// Origins whose pages may send forms here; `*` is any.
+    pub form_origins: Vec<String>,
 }
 
 /// One queue notification of a bucket.
@@ -44,6 +46,7 @@ impl Buckets {
             return Err(s3_error!(InvalidBucketName, "The bucket name `{}` is not valid", spec.name));
         }
         let wanted = configuration_of(&spec);
+        self.inner.cors.set(&spec.name, spec.form_origins.clone());
         let versioning = if spec.versioned { "Enabled" } else { "Suspended" };
         self.change(move |tx, _| {
             if exists(tx, &spec.name)? {

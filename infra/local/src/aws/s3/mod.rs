@@ -6,6 +6,7 @@
 mod answers;
 mod bodies;
 mod bucket;
+mod cors;
 mod error;
 mod form;
 mod listing;
@@ -47,11 +48,12 @@ struct Inner {
     bodies: Bodies,
     queues: Queues,
     context: Context,
+    cors: cors::Cors,
 }
 
 impl Buckets {
     pub(super) fn new(db: Arc<Db>, bodies: Bodies, queues: Queues, region: String) -> Self {
-        Self { inner: Arc::new(Inner { db, bodies, queues, context: Context { region } }) }
+        Self { inner: Arc::new(Inner { db, bodies, queues, context: Context { region }, cors: cors::Cors::default() }) }
     }
 
     /// Runs a change in one transaction, then wakes the queues and removes the bodies it names. Runs to its end even
@@ -117,8 +119,15 @@ impl Server {
 
     /// Answers one call.
     pub(super) async fn call(&self, request: Request<Incoming>) -> Response<Body> {
+        let cors = &self.buckets.inner.cors;
+        if let Some(answer) = cors.preflight(&request) {
+            return answer;
+        }
         if let Some((bucket, boundary)) = form::is_form(&request) {
-            return form::answer(&self.buckets, &self.keys, &bucket, &boundary, request.into_body()).await;
+            let origin = request.headers().get(http::header::ORIGIN).and_then(|origin| cors.permits(&bucket, origin));
+            let mut answer = form::answer(&self.buckets, &self.keys, &bucket, &boundary, request.into_body()).await;
+            cors::allow(answer.headers_mut(), origin);
+            return answer;
         }
         self.service.call(request.map(Body::from)).await.unwrap_or_else(|error| {
             tracing::error!(?error, "an S3 call failed");

@@ -22,7 +22,7 @@ async fn emulator_to_be_killed() {
     let emulator = Emulator::start(config(dir.as_ref())).await.unwrap();
     emulator.queues().ensure("q", [].into()).await.unwrap();
     let rule = QueueRule { queue_arn: emulator.queues().arn("q"), events: vec!["s3:ObjectCreated:*".into()], ..QueueRule::default() };
-    let spec = BucketSpec { name: "data".into(), versioned: false, notifications: vec![rule] };
+    let spec = BucketSpec { name: "data".into(), versioned: false, notifications: vec![rule], ..BucketSpec::default() };
     emulator.buckets().ensure(spec).await.unwrap();
     eprintln!("endpoint {}", emulator.endpoint());
     tokio::time::sleep(Duration::from_mins(1)).await;

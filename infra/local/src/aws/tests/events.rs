@@ -35,7 +35,7 @@ pub(super) async fn notified(stack: &Stack) {
 
 fn spec(stack: &Stack) -> BucketSpec {
     let rule = QueueRule { queue_arn: stack.emulator.queues().arn("q"), events: vec!["s3:ObjectCreated:*".into()], ..QueueRule::default() };
-    BucketSpec { name: "data".into(), versioned: true, notifications: vec![rule] }
+    BucketSpec { name: "data".into(), versioned: true, notifications: vec![rule], ..BucketSpec::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::events::{drain, notified};
 use super::{ACCESS_KEY, REGION, SECRET_KEY, Stack};
+use crate::aws::s3::BucketSpec;
 
 fn sign(key: &[u8], data: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
@@ -110,4 +111,37 @@ async fn a_form_is_valid_until_its_policy_expires() {
     let old = fields_at(hour_ago, "a", 10, 2 * 3600);
     assert_eq!(post(&stack, old, vec![1]).await.0, 201);
     assert_eq!(stack.get("data", "a").await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_permitted_origins_may_send_forms_and_see_the_answer() {
+    let stack = Stack::start().await;
+    let spec = |origins: &[&str]| BucketSpec {
+        name: "data".into(),
+        form_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+        ..BucketSpec::default()
+    };
+    let url = format!("{}/data", stack.emulator.endpoint());
+    let ask = |method: &'static str, origin: &'static str| {
+        let request = reqwest::Client::new().request(reqwest::Method::OPTIONS, &url);
+        request.header("Origin", origin).header("Access-Control-Request-Method", method).send()
+    };
+    for (origins, origin, permitted) in [
+        (&[][..], "https://a.example", None),
+        (&["https://a.example"], "https://a.example", Some("https://a.example")),
+        (&["https://a.example"], "https://b.example", None),
+        (&["*"], "https://b.example", Some("*")),
+    ] {
+        stack.emulator.buckets().ensure(spec(origins)).await.unwrap();
+        let answer = ask("POST", origin).await.unwrap();
+        assert_eq!(answer.status().as_u16(), if permitted.is_some() { 200 } else { 403 }, "{origins:?} {origin}");
+        let allowed = |answer: &reqwest::Response| answer.headers().get("access-control-allow-origin").map(|v| v.to_str().unwrap().to_owned());
+        assert_eq!(allowed(&answer).as_deref(), permitted, "{origins:?} {origin}");
+        assert_eq!(ask("PUT", origin).await.unwrap().status().as_u16(), 403);
+        let form = fields("key", 100, 60).into_iter().fold(Form::new(), |form, (name, value)| form.text(name, value));
+        let form = form.part("file", Part::bytes(b"x".to_vec()).file_name("x.bin"));
+        let sent = reqwest::Client::new().post(&url).header("Origin", origin).multipart(form).send().await.unwrap();
+        assert_eq!((sent.status().as_u16(), allowed(&sent).as_deref()), (201, permitted), "{origins:?} {origin}");
+    }
+    stack.emulator.shutdown().await;
 }
