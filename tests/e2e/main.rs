@@ -22,6 +22,7 @@ mod form;
 mod history;
 mod multipart;
 mod polling;
+mod rescan;
 mod reuse;
 mod rules;
 mod sync;

@@ -105,13 +105,17 @@ async fn names_rules_and_passwords_that_matter_are_not_shared() {
     assert!(!shares(&client, &locked, &[("filename", "l.zip")], &[("filename", "l.zip")]).await.0, "what was locked may be opened next time");
 }
 
-/// Polls until `outdated_data` is this.
-async fn until_outdated(client: &Client, id: &str, expected: &Value) {
+/// Polls until `outdated_data` is this; before it `enginedefinitions`, when those in force are not `definitions`: new ones of
+/// another test may come at any time.
+async fn until_outdated(client: &Client, id: &str, definitions: &str, wanted: &[&str]) {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
+        let published: String = settings().get(VERSION).await.unwrap().unwrap();
+        let newer = (published != definitions).then_some("enginedefinitions");
+        let expected = json!(newer.iter().chain(wanted).collect::<Vec<_>>());
         let result = client.result(id).await;
         let outdated = result["process_info"].get("outdated_data").cloned().unwrap_or(json!([]));
-        if outdated == *expected {
+        if outdated == expected {
             return;
         }
         assert!(Instant::now() < end, "{outdated} is not {expected}");
@@ -126,19 +130,12 @@ async fn a_changed_rule_is_told_and_definitions_are_published_under_their_versio
     let id = result["data_id"].as_str().unwrap();
     let basis = outcome(id).await.basis;
     assert_eq!((basis.rule.len(), basis.definitions.len()), (16, 32), "{basis:?}");
-    let published: String = settings().get(VERSION).await.unwrap().unwrap();
-    let mut expected: Vec<&str> = Vec::new();
-    // New definitions of another test may have come between.
-    if published != basis.definitions {
-        expected.push("enginedefinitions");
-    }
-    until_outdated(&client, id, &json!(expected)).await;
+    until_outdated(&client, id, &basis.definitions, &[]).await;
     let mut rules: Value = settings().get(portcullis_core::rules::SETTING).await.unwrap().unwrap();
     let changing = rules.as_array_mut().unwrap().iter_mut().find(|rule| rule["name"] == "Changing").unwrap();
     changing["timeout_seconds"] = json!(123);
     settings().put(portcullis_core::rules::SETTING, &rules).await.unwrap();
-    expected.push("configuration");
-    until_outdated(&client, id, &json!(expected)).await;
+    until_outdated(&client, id, &basis.definitions, &["configuration"]).await;
     let child = result["extracted_files"]["files_in_archive"][0]["data_id"].as_str().unwrap();
-    until_outdated(&client, child, &json!(expected)).await;
+    until_outdated(&client, child, &basis.definitions, &["configuration"]).await;
 }

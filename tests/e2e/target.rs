@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use portcullis_core::aws::Clients;
+use portcullis_core::config::Env;
 use portcullis_core::rules;
 use portcullis_core::store::queue::Queue;
 use portcullis_core::store::settings::Settings;
 use portcullis_local::host::{AdminOptions, Host, HostOptions};
+use portcullis_sweep::Sweep;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
@@ -53,6 +55,14 @@ impl Target {
         Client::new(&target.url, Some(&target.apikey))
     }
 
+    /// One run of sweep, beside those of every minute.
+    pub async fn sweep(&self) {
+        let named = [("TABLE", &self.table), ("SCAN_QUEUE_URL", &self.scan_queue), ("NOTIFY_QUEUE_URL", &self.notify_queue)];
+        let env: Env = named.into_iter().map(|(name, value)| (format!("PORTCULLIS_{name}"), value.clone())).collect();
+        let swept = Sweep::new(&env, &self.clients()).unwrap().run().await.unwrap();
+        assert_eq!(swept.errors, 0, "{swept:?}");
+    }
+
     /// SDK clients of the embedded services (or those of the deployment).
     pub fn clients(&self) -> Clients {
         Clients::for_endpoint(&self.aws.0, "us-east-1", &self.aws.1, &self.aws.2)
@@ -74,6 +84,7 @@ fn rules(inbox: &str) -> Value {
         { "name": "Tolerant", "tolerate": [17, 12] },
         { "name": "No cache", "hash_cache_hours": 0 },
         { "name": "Changing" },
+        { "name": "Rescan", "buckets": [format!("{inbox}/rescan/")] },
         { "name": "Parts", "multipart": true },
         { "name": "Few parts", "multipart": true, "max_file_size": 1000 },
         { "name": "Inbox strict", "buckets": [format!("{inbox}/strict/")], "max_file_size": 100 },

@@ -81,7 +81,7 @@ async fn put(key: &str, content: Vec<u8>) -> Option<String> {
 }
 
 /// The verdict tags of an object, once they are there.
-async fn tags(key: &str, version: Option<&str>) -> HashMap<String, String> {
+pub async fn tags(key: &str, version: Option<&str>) -> HashMap<String, String> {
     let target = Target::get();
     let clients = target.clients();
     let end = Instant::now() + Duration::from_mins(1);

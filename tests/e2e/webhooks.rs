@@ -31,7 +31,7 @@ const PROGRESSION: u64 = 200;
 pub struct Received {
     at: Instant,
     path: String,
-    headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
 

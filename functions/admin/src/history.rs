@@ -36,7 +36,7 @@ pub(crate) async fn read(State(admin): State<Admin>, caller: Caller, uri: Uri) -
 }
 
 fn shown(entry: &Entry) -> Value {
-    json!({
+    let mut shown = json!({
         "data_id": entry.data_id,
         "display_name": entry.name,
         "size": entry.size,
@@ -52,7 +52,11 @@ fn shown(entry: &Entry) -> Value {
         "ended_at": iso(entry.ended_at),
         "total_ms": (entry.ended_at - entry.created_at).max(0),
         "scan_ms": (entry.ended_at - entry.started_at).max(0),
-    })
+    });
+    if let (Some(at), Some(shown)) = (entry.revised_at, shown.as_object_mut()) {
+        shown.insert("revised_at".into(), iso(at).into());
+    }
+    shown
 }
 
 /// What the query asks for.

@@ -1,6 +1,7 @@
 //! Health, version, engines, nodes, YARA; later the rest of the configuration and the licence (contract §1.6–1.10).
 
 mod history;
+mod rescan;
 mod rules;
 mod scan;
 mod stats;
@@ -18,7 +19,7 @@ use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::{self, routes::Function};
-use portcullis_core::store::{StoreError, history::History, queue::Queue, settings::Settings};
+use portcullis_core::store::{StoreError, history::History, queue::Queue, rescans::Rescans, settings::Settings};
 use serde::Serialize;
 
 /// What the handlers share.
@@ -29,6 +30,7 @@ pub(crate) struct Admin {
     scan_queue: Queue,
     definitions_bucket: Arc<str>,
     history: History,
+    rescans: Rescans,
 }
 
 impl FromRef<Admin> for Authenticator {
@@ -67,6 +69,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         scan_queue: Queue::new(clients.sqs().clone(), queue),
         definitions_bucket: definitions_bucket.into(),
         history: History::new(clients.dynamodb().clone(), &table),
+        rescans: Rescans::new(clients.dynamodb().clone(), &table),
     };
     let handlers = Router::new()
         .route("/admin/config/scan", get(scan::read).put(scan::write))
@@ -75,6 +78,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/stat/engines", get(stats::engines))
         .route("/stat/nodes", get(stats::nodes))
         .route("/admin/config/yara/sources", get(yara::sources).put(yara::put_sources))
+        .route("/admin/rescan", post(rescan::start).get(rescan::read).delete(rescan::stop))
+        .route("/admin/config/rescan", get(rescan::settings).put(rescan::put_settings))
         .route("/admin/history", get(history::read))
         .route("/admin/config/rules", get(rules::read).put(rules::write))
         .route("/yara/package", get(yara::package))

@@ -15,7 +15,7 @@ use portcullis_core::aws::Clients;
 use portcullis_core::batch::{self, Failed};
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
-use portcullis_core::domain::event::{BatchEvent, VerdictEvent};
+use portcullis_core::domain::event::{BatchEvent, Revised, VerdictEvent};
 use portcullis_core::store::{
     batches::Batches, children::Children, deliveries::Deliveries, objects::Objects, queue::Queue, scans::Scans, secrets::Secrets, settings::Settings,
 };
@@ -95,7 +95,9 @@ impl Notify {
             Incoming::Batch(event) => Ok(self.ask(Webhook::first(event.batch_id, Subject::Batch, now_ms())).await?),
             Incoming::Verdict(event) => {
                 if event.callback {
-                    self.ask(Webhook::first(event.data_id.clone(), Subject::File, now_ms())).await?;
+                    // A verdict that took the place of another is told under an id of its own.
+                    let id = event.revised.as_ref().map_or(&event.data_id, |revised| &revised.by);
+                    self.ask(Webhook::first(id.clone(), Subject::File, now_ms())).await?;
                 }
                 self.record(&event)
             }
@@ -104,9 +106,11 @@ impl Notify {
 
     fn record(&self, event: &VerdictEvent) -> Result<(), Failed> {
         let mut out = self.out.lock().map_err(|_| Failed::Retry("the metric output is broken".into()))?;
-        writeln!(out, "{}", metrics(event, now_ms()))
-            .and_then(|()| out.flush())
-            .map_err(|e| Failed::Retry(format!("metrics can not be written: {e}")))
+        let line = match &event.revised {
+            None => metrics(event, now_ms()),
+            Some(revised) => changed(event, revised, now_ms()),
+        };
+        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| Failed::Retry(format!("metrics can not be written: {e}")))
     }
 }
 
@@ -134,6 +138,26 @@ fn metrics(event: &VerdictEvent, now: i64) -> Value {
         "Bytes": event.size,
         "QueueTime": event.queue_ms,
         "ScanTime": event.scan_ms,
+        "data_id": event.data_id,
+        "rule": event.rule,
+    })
+}
+
+/// One line for a verdict that a rescan changed: the file was counted when it came in.
+fn changed(event: &VerdictEvent, revised: &Revised, now: i64) -> Value {
+    json!({
+        "_aws": {
+            "Timestamp": now,
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [[], ["Result"], ["Code"]],
+                "Metrics": [{ "Name": "ChangedVerdicts", "Unit": "Count" }],
+            }],
+        },
+        "Result": event.result,
+        "Code": event.code.row().tag,
+        "ChangedVerdicts": 1,
+        "Before": revised.before.row().tag,
         "data_id": event.data_id,
         "rule": event.rule,
     })
@@ -173,14 +197,21 @@ mod tests {
         let notify = Arc::new(Notify::new(&env, &clients, Box::new(out.clone())).unwrap());
         let mut event = SqsEvent::default();
         let verdict = r#"{"data_id":"0123456789abcdef0123456789abcdef","code":1,"result":"Blocked","rule":"r","source":"api","size":68,"children":0,"queue_ms":3,"scan_ms":9}"#;
-        event.records = vec![message("good", verdict), message("poison", "{}")];
+        let again = verdict.replace('}', r#","revised":{"by":"0123456789abcdef0123456789abcdee","before":0}}"#);
+        event.records = vec![message("good", verdict), message("again", &again), message("poison", "{}")];
         let response = notify.handle(event).await;
         assert_eq!(response.batch_item_failures.len(), 1);
-        let line: Value = serde_json::from_slice(&out.0.lock().unwrap()).unwrap();
-        assert_eq!((line["Code"].as_str(), line["Bytes"].as_u64()), (Some("infected"), Some(68)));
+        let written = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [changed, first] = lines.iter().partition::<Vec<_>, _>(|line| line["Before"].is_string()).into();
+        let ([first], [changed]) = (first.as_slice(), changed.as_slice()) else { panic!("{lines:?}") };
+        assert_eq!((first["Code"].as_str(), first["Bytes"].as_u64()), (Some("infected"), Some(68)));
+        assert_eq!((changed["Before"].as_str(), changed["Files"].as_u64()), (Some("clean"), None), "a file counts once");
         // The format wants every metric and dimension it names as a member of the root.
-        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap() {
-            assert!(line[metric["Name"].as_str().unwrap()].is_number());
+        for line in &lines {
+            for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap() {
+                assert!(line[metric["Name"].as_str().unwrap()].is_number());
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use portcullis_core::batch::Failed;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
-use portcullis_core::domain::submission::Owner;
+use portcullis_core::domain::submission::{Owner, Record};
 use portcullis_core::store::StoreError;
 use portcullis_core::store::deliveries::{Begun, Delivery, Ended, Facts, Progress};
 use portcullis_core::webhook::{Subject, Webhook, WebhookRequest, WebhookSettings};
@@ -42,6 +42,11 @@ pub(crate) struct Content {
     pub(crate) owner: Option<Owner>,
     /// The JSON that is posted.
     pub(crate) body: Bytes,
+}
+
+/// Whether a rescan that began at `since` (ms), or a later one, replaced the verdict.
+fn is_revised(original: &Record, since: i64) -> bool {
+    original.outcome.as_ref().and_then(|outcome| outcome.revision.as_ref()).is_some_and(|revision| revision.at >= since)
 }
 
 impl Notify {
@@ -80,6 +85,18 @@ impl Notify {
         for _ in 0..LOOKS {
             let Some((record, inline)) = self.scans.get(id).await? else { return Ok(None) };
             let Some(url) = record.submission.wishes.callback_url.clone() else { return Ok(None) };
+            // A rescan tells of its original, once that has the verdict in question, or a later one.
+            let (record, inline) = match &record.submission.wishes.rescan_of {
+                None => (record, inline),
+                Some(of) => match self.scans.get(&of.data_id).await? {
+                    Some((original, inline)) if is_revised(&original, record.submission.created_at) => (original, inline),
+                    Some(_) => {
+                        tokio::time::sleep(LOOK_AGAIN).await;
+                        continue;
+                    }
+                    None => return Ok(None),
+                },
+            };
             if record.outcome.is_none() {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;

@@ -8,6 +8,7 @@ mod cache;
 mod definitions;
 mod fetch;
 mod message;
+mod rescan;
 mod scan;
 mod tasks;
 mod verdict;
@@ -23,12 +24,13 @@ use portcullis_core::batch::{self, Failed};
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::store::{
-    batches::Batches, children::Children, hashes::Hashes, objects::Objects, partial::Partials, queue::Queue, scans::Scans, settings::Settings,
+    batches::Batches, children::Children, hashes::Hashes, objects::Objects, partial::Partials, queue::Queue, rescans::Rescans, scans::Scans,
+    settings::Settings,
 };
 use portcullis_engines::{WorkerConfig, WorkerPool};
 use portcullis_outbound::{Client, Policy};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use definitions::DefinitionsSync;
 use message::Message;
@@ -44,6 +46,9 @@ pub struct Scan {
     partials: Partials,
     objects: Objects,
     settings: Settings,
+    rescans: Rescans,
+    /// The job for which the definitions were looked at last.
+    looked_for: Mutex<String>,
     scan_queue: Queue,
     announcer: Announcer,
     /// Fetches what `downloadfrom` names.
@@ -116,6 +121,8 @@ impl Scan {
             partials: Partials::new(objects.clone(), reports),
             objects,
             settings: Settings::new(dynamodb.clone(), &table),
+            rescans: Rescans::new(dynamodb.clone(), &table),
+            looked_for: Mutex::default(),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
             announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), Batches::new(dynamodb.clone(), &table)),
             pool: WorkerPool::new(worker.clone()),

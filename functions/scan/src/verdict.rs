@@ -21,30 +21,40 @@ pub(crate) struct Judged {
     pub(crate) basis: Basis,
     /// Where the same content finds this verdict, if it may.
     pub(crate) shared: Option<Shared>,
+    /// The object is not there any more.
+    pub(crate) gone: bool,
 }
 
 impl Judged {
     /// Of a file that no engine looked at.
     pub(crate) fn unscanned(submission: &Submission, object: &ObjectRef, basis: Basis, verdict: Verdict) -> Self {
         let root = FileReport::unscanned(&submission.name, object.size, verdict);
-        Self { report: AnalysisReport { root, children: Vec::new() }, basis, shared: None }
+        Self { report: AnalysisReport { root, children: Vec::new() }, basis, shared: None, gone: false }
     }
+}
+
+/// The worst children that are held back: those that are found by hash like files of their own.
+pub(crate) fn blocked_children(id: &DataId, report: &AnalysisReport) -> Vec<(DataId, Digests)> {
+    report
+        .worst_first()
+        .into_iter()
+        .filter_map(|number| Some((number, report.children.get(number as usize - 1)?)))
+        .take_while(|(_, child)| child.verdict.code.is_blocked())
+        .take(INDEXED_CHILDREN)
+        .map(|(number, child)| (id.child(number), child.digests.clone()))
+        .collect()
 }
 
 impl Scan {
     /// Writes the verdict and what follows it.
     pub(crate) async fn conclude(&self, claimed: Claimed, judged: Judged) -> Result<(), ScanFailure> {
-        let Judged { report, basis, shared } = judged;
+        if let Some(of) = claimed.record.submission.wishes.rescan_of.clone() {
+            return self.conclude_rescan(claimed, judged, &of).await;
+        }
+        let Judged { report, basis, shared, .. } = judged;
         let (mut record, token) = (claimed.record.clone(), claimed.token.clone());
         let id = record.submission.id.clone();
-        let blocked: Vec<(DataId, Digests)> = report
-            .worst_first()
-            .into_iter()
-            .filter_map(|number| Some((number, report.children.get(number as usize - 1)?)))
-            .take_while(|(_, child)| child.verdict.code.is_blocked())
-            .take(INDEXED_CHILDREN)
-            .map(|(number, child)| (id.child(number), child.digests.clone()))
-            .collect();
+        let blocked = blocked_children(&id, &report);
         let written = async {
             // Before the verdict: whoever sees a file finished finds it by its hash.
             let sharing = async {
@@ -53,7 +63,7 @@ impl Scan {
                 }
             };
             tokio::join!(self.index(&record.submission, &report.root.digests, blocked), sharing).0?;
-            let inline = self.children.save(&id, &report).await?;
+            let inline = self.children.save(&id, None, &report).await?;
             let outcome = Outcome {
                 child_count: u32::try_from(report.children.len()).unwrap_or(u32::MAX),
                 worst_child: report.worst_first().first().copied().unwrap_or_default(),
@@ -61,6 +71,7 @@ impl Scan {
                 finished_at: now_ms(),
                 basis: basis.clone(),
                 report: report.root.clone(),
+                revision: None,
             };
             self.scans.finish(&record.submission, &token, &outcome, inline).await?;
             Ok::<Outcome, StoreError>(outcome)
@@ -85,13 +96,17 @@ impl Scan {
 
     /// Tags, event. Every part may happen twice: a message that is delivered again repeats it.
     pub(crate) async fn after_verdict(&self, record: &Record) -> Result<(), ScanFailure> {
+        // Of a rescan everything happened before its verdict.
+        if record.submission.source == Source::Rescan {
+            return Ok(());
+        }
         self.tag(record).await?;
         self.announcer.ended(record).await?;
         Ok(())
     }
 
     /// Makes the file, and those `blocked_children` that are found by hash like files of their own, the newest result of their contents.
-    async fn index(&self, submission: &Submission, digests: &Digests, blocked_children: Vec<(DataId, Digests)>) -> Result<(), StoreError> {
+    pub(crate) async fn index(&self, submission: &Submission, digests: &Digests, blocked_children: Vec<(DataId, Digests)>) -> Result<(), StoreError> {
         let mut files = vec![(submission.id.clone(), digests.clone())];
         files.extend(blocked_children);
         // A file that was never read has no digests.
@@ -101,6 +116,10 @@ impl Scan {
 
     /// Verdict tags on the very version that was judged; only in watched buckets. An object without them is not proven clean.
     pub(crate) async fn tag(&self, record: &Record) -> Result<(), ScanFailure> {
+        Ok(self.tag_object(record).await?)
+    }
+
+    pub(crate) async fn tag_object(&self, record: &Record) -> Result<(), StoreError> {
         let (Some(outcome), Some(object)) = (&record.outcome, &record.object) else { return Ok(()) };
         if record.submission.source != Source::Event {
             return Ok(());
@@ -116,11 +135,11 @@ impl Scan {
             ("portcullis:verdict", word.to_owned()),
             ("portcullis:code", verdict.code.row().tag.to_owned()),
             ("portcullis:data_id", record.submission.id.to_string()),
-            ("portcullis:time", iso(outcome.finished_at)),
+            ("portcullis:time", iso(outcome.revision.as_ref().map_or(outcome.finished_at, |revision| revision.at))),
         ];
         match self.objects.tag(object, &tags).await {
             Ok(()) => Ok(()),
-            Err(error) if error.is_retryable() => Err(error.into()),
+            Err(error) if error.is_retryable() => Err(error),
             Err(error) => {
                 tracing::error!(data_id = %record.submission.id, error = %portcullis_core::error::chain(&error), "the object could not be tagged");
                 Ok(())

@@ -39,7 +39,8 @@ impl Scan {
         let file = match fetch::to_disk(&self.objects, object, self.pool.scratch_dir()).await {
             Ok(file) => file,
             Err(StoreError::Conflict { .. } | StoreError::Missing { .. }) => {
-                return Ok(failed(submission, object, basis, "The object was changed or removed before it could be scanned.".into()));
+                let verdict = Verdict::failed("The object was changed or removed before it could be scanned.");
+                return Ok(Ended::Judged(Box::new(Judged { gone: true, ..Judged::unscanned(submission, object, basis, verdict) })));
             }
             Err(error) => return Err(error.into()),
         };
@@ -49,7 +50,7 @@ impl Scan {
             let place = cache::place(submission, &rule, &basis, digest.clone());
             if let Some((report, from)) = self.taken_over(&place, &basis, submission).await {
                 let basis = Basis { cached_from: Some(from), ..basis };
-                return Ok(Ended::Judged(Box::new(Judged { report, basis, shared: None })));
+                return Ok(Ended::Judged(Box::new(Judged { report, basis, shared: None, gone: false })));
             }
             sha256 = Some(digest);
         }
@@ -75,7 +76,7 @@ impl Scan {
             match run {
                 Ok(Analysis::Report(report)) => {
                     let shared = sha256.map(|sha256| cache::place(submission, &job.rule, &basis, sha256));
-                    return Ok(Ended::Judged(Box::new(Judged { report: *report, basis, shared })));
+                    return Ok(Ended::Judged(Box::new(Judged { report: *report, basis, shared, gone: false })));
                 }
                 Ok(Analysis::Paused) if resume.is_stalled() => {
                     return Ok(Ended::Judged(Box::new(Judged::unscanned(submission, object, basis, stalled(&resume)))));

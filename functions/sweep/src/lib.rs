@@ -8,9 +8,14 @@
 //! | a multipart upload without object | its parts are looked at again |
 //! | a download without object | it is asked for again |
 //! | no object, upload window closed | ends as `Failed`: the file never arrived |
+//! | a submission of a rescan, past its deadline | the same, and its file is counted as `failed` |
 //! | a worker holds it | looked at again when the claim may have ended |
 //!
+//! Then it goes on with a rescan ([`rescan`]).
+//!
 //! What always holds: a submission stays in the index of open ones until it is `Done`, so none is forgotten.
+
+mod rescan;
 
 use portcullis_core::announce::Announcer;
 use portcullis_core::aws::Clients;
@@ -20,11 +25,15 @@ use portcullis_core::domain::event::{ScanRequest, Task};
 use portcullis_core::domain::parts::WINDOW_MS;
 use portcullis_core::domain::submission::{Outcome, Record, Source};
 use portcullis_core::domain::verdict::Verdict;
+use portcullis_core::rescan::Change;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::batches::Batches;
+use portcullis_core::store::history::History;
 use portcullis_core::store::objects::Objects;
 use portcullis_core::store::queue::Queue;
+use portcullis_core::store::rescans::Rescans;
 use portcullis_core::store::scans::{Due, Scans};
+use portcullis_core::store::settings::Settings;
 use serde::Serialize;
 
 /// Time in which an upload that was announced may arrive, in ms: the longest presigned life (15 min) and a minute.
@@ -43,6 +52,8 @@ pub struct Swept {
     pub failed: u32,
     /// Sent to the scan queue again.
     pub requested: u32,
+    /// Files handed out by a rescan.
+    pub rescanned: u64,
     /// Could not be dealt with; they stay due.
     pub errors: u32,
 }
@@ -60,6 +71,9 @@ pub struct Sweep {
     scans: Scans,
     objects: Objects,
     scan_queue: Queue,
+    history: History,
+    rescans: Rescans,
+    settings: Settings,
     announcer: Announcer,
 }
 
@@ -76,6 +90,9 @@ impl Sweep {
         reader.finish(Self {
             scans: Scans::new(clients.dynamodb().clone(), &table),
             objects: Objects::new(clients.s3().clone()),
+            history: History::new(clients.dynamodb().clone(), &table),
+            rescans: Rescans::new(clients.dynamodb().clone(), &table),
+            settings: Settings::new(clients.dynamodb().clone(), &table),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
             announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), Batches::new(clients.dynamodb().clone(), table)),
         })
@@ -94,6 +111,13 @@ impl Sweep {
                     swept.errors += 1;
                     tracing::error!(data_id = %due.record.submission.id, error = %portcullis_core::error::chain(&error), "can not be swept");
                 }
+            }
+        }
+        match self.rescan(now_ms()).await {
+            Ok(files) => swept.rescanned = files,
+            Err(error) => {
+                swept.errors += 1;
+                tracing::error!(error = %portcullis_core::error::chain(&error), "the rescan does not get on");
             }
         }
         if swept != Swept::default() {
@@ -138,6 +162,10 @@ impl Sweep {
     async fn fail(&self, record: &Record, reason: &str) -> Result<(), StoreError> {
         let submission = &record.submission;
         let outcome = Outcome::unscanned(record, Verdict::failed(reason), now_ms());
+        // Before the end, as the scan function does it: what has ended is not looked at again.
+        if let Some(of) = &submission.wishes.rescan_of {
+            self.rescans.count(&of.job, &of.data_id, Change::Failed, None).await?;
+        }
         self.scans.finish_unclaimed(submission, &outcome).await?;
         tracing::warn!(data_id = %submission.id, reason, "a submission ended without a scan");
         self.announcer.ended(&Record { outcome: Some(outcome), ..record.clone() }).await?;

@@ -307,7 +307,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             AUDIT,
             "dynamodb: Query on AuditTableArn AuditTableArn/index/by_user",
-            "dynamodb: BatchGetItem GetItem PutItem UpdateItem on DataTableArn",
+            "dynamodb: BatchGetItem GetItem PutItem Query UpdateItem on DataTableArn",
             "dynamodb: Query on DataTableArn/index/history",
             "sqs: GetQueueAttributes SendMessage on ScanQueueArn",
         ],
@@ -327,7 +327,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dynamodb: GetItem PutItem Query UpdateItem on DataTableArn",
             "dynamodb: DeleteItem Query on AuditTableArn",
-            "dynamodb: Query on DataTableArn/index/pending",
+            "dynamodb: Query on DataTableArn/index/history DataTableArn/index/pending",
+            "sqs: GetQueueAttributes on ScanQueueArn",
             "s3: GetObject on InboxBucketArn/* UploadBucketArn/*",
             "s3: ListBucket on InboxBucketArn UploadBucketArn",
             "sqs: SendMessage on NotifyQueueArn ScanQueueArn",

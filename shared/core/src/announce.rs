@@ -5,9 +5,9 @@
 //! anybody else is told.
 
 use crate::domain::batch::FileEnd;
-use crate::domain::event::{BatchEvent, VerdictEvent};
+use crate::domain::event::{BatchEvent, Revised, VerdictEvent};
 use crate::domain::id::DataId;
-use crate::domain::submission::Record;
+use crate::domain::submission::{Record, Source};
 use crate::store::StoreError;
 use crate::store::batches::Batches;
 use crate::store::queue::Queue;
@@ -28,6 +28,10 @@ impl Announcer {
     /// Tells that `record` ended; nothing while it has no outcome.
     pub async fn ended(&self, record: &Record) -> Result<(), StoreError> {
         let (Some(event), Some(outcome)) = (VerdictEvent::of(record), &record.outcome) else { return Ok(()) };
+        // What came of a rescan is a matter of the original.
+        if record.submission.source == Source::Rescan {
+            return Ok(());
+        }
         let seat = record.submission.wishes.batch.as_ref();
         if let Some(seat) = seat {
             self.batches.finish(seat, &FileEnd::of(outcome)).await?;
@@ -37,6 +41,17 @@ impl Announcer {
             Some(seat) => self.settle(&seat.id, record.submission.id.as_str()).await,
             None => Ok(()),
         }
+    }
+
+    /// Tells that a rescan, the submission `by`, replaced the verdict of `record`: the batch, and who hears of verdicts.
+    pub async fn revised(&self, record: &Record, by: &DataId) -> Result<(), StoreError> {
+        let (Some(event), Some(outcome)) = (VerdictEvent::of(record), &record.outcome) else { return Ok(()) };
+        let Some(revision) = &outcome.revision else { return Ok(()) };
+        if let Some(seat) = &record.submission.wishes.batch {
+            self.batches.revise(seat, revision, &FileEnd::of(outcome)).await?;
+        }
+        let revised = Some(Revised { by: by.clone(), before: revision.before });
+        self.send(&VerdictEvent { source: Source::Rescan, revised, ..event }).await
     }
 
     /// Tells only the batch of `record` that it ended: of an end that others were told of, or will be.

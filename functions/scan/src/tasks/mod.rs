@@ -16,6 +16,7 @@ impl Scan {
         match task {
             Task::Download { data_id } => self.download(&data_id, ends_at).await,
             Task::Assemble { data_id } => self.assemble(&data_id, ends_at).await,
+            Task::Rescan { data_id, job } => self.rescan(&data_id, &job, ends_at).await,
             Task::GenerateRules { run } => self.generate_rules(&run, ends_at).await,
         }
     }

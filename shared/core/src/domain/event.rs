@@ -29,6 +29,13 @@ pub enum Task {
         /// The submission.
         data_id: DataId,
     },
+    /// Judge a stored object again.
+    Rescan {
+        /// The submission whose object it is.
+        data_id: DataId,
+        /// The job, see [`crate::rescan`].
+        job: String,
+    },
     /// Make a new YARA package from the configured sources.
     GenerateRules {
         /// The run, as the generation's document names it.
@@ -67,6 +74,18 @@ pub struct VerdictEvent {
     /// Whether somebody is to be called back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub callback: bool,
+    /// Of a verdict that took the place of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revised: Option<Revised>,
+}
+
+/// A verdict that a rescan changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revised {
+    /// The submission of the rescan. The webhook has this id, so that it is told beside the first one.
+    pub by: DataId,
+    /// The verdict of before.
+    pub before: Code,
 }
 
 /// Every file of a batch with a callback has ended, and the batch is closed: its result is to be posted.
@@ -92,6 +111,7 @@ impl VerdictEvent {
             queue_ms: outcome.started_at - record.submission.created_at,
             scan_ms: outcome.finished_at - outcome.started_at,
             callback: record.submission.wishes.callback_url.is_some(),
+            revised: None,
         })
     }
 }

@@ -1,12 +1,17 @@
 //! A submission: what came in, from whom, and where it stands.
 //!
 //! State moves one way: `Uploading` → `Queued`/`Processing` → `Done`. What always holds: a `Done`
-//! submission has a report, and nothing changes it any more.
+//! submission has a report, and nothing but a rescan changes it any more.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{id::DataId, parts::Plan, report::FileReport, verdict::Verdict};
+use super::{
+    id::DataId,
+    parts::Plan,
+    report::FileReport,
+    verdict::{Code, Verdict},
+};
 
 /// Who submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,9 +76,18 @@ pub struct Wishes {
     /// Of a multipart upload: what its parts make.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<Plan>,
-    /// Of a rescan: the submission whose object is judged again.
+    /// Of a rescan: whose object is judged again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rescan_of: Option<DataId>,
+    pub rescan_of: Option<RescanOf>,
+}
+
+/// What a rescan judges again, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RescanOf {
+    /// The submission whose object it is.
+    pub data_id: DataId,
+    /// The job, see [`crate::rescan`].
+    pub job: String,
 }
 
 /// Immutable facts of a submission.
@@ -193,6 +207,20 @@ pub struct Outcome {
     /// What it rests on.
     #[serde(default)]
     pub basis: Basis,
+    /// Present when the verdict is not the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+}
+
+/// A verdict that took the place of another: that of a rescan. The times of the outcome stay those of the first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The job that found it.
+    pub job: String,
+    /// When, ms since the epoch.
+    pub at: i64,
+    /// The verdict of before.
+    pub before: Code,
 }
 
 impl Outcome {
@@ -207,6 +235,7 @@ impl Outcome {
             started_at: record.started_at.unwrap_or(now),
             finished_at: now,
             basis: Basis::default(),
+            revision: None,
         }
     }
 }

@@ -38,8 +38,9 @@ impl Children {
         Self { objects, bucket: bucket.into() }
     }
 
-    /// Stores the children of a finished analysis. Returns those that go into the item, if they are small enough.
-    pub async fn save<'a>(&self, id: &DataId, report: &'a AnalysisReport) -> Result<Option<&'a [FileReport]>, StoreError> {
+    /// Stores the children of a finished analysis: of `id`, by the rescan `job` if it is one. Returns those that go into the
+    /// item, if they are small enough.
+    pub async fn save<'a>(&self, id: &DataId, job: Option<&str>, report: &'a AnalysisReport) -> Result<Option<&'a [FileReport]>, StoreError> {
         if report.children.is_empty() {
             return Ok(None);
         }
@@ -47,13 +48,14 @@ impl Children {
         if small {
             return Ok(Some(&report.children));
         }
+        let folder = folder(id, job);
         let mut uploads = Vec::new();
         for (number, chunk) in report.children.chunks(CHUNK as usize).enumerate() {
-            let (key, body) = (chunk_key(id, number), encode(&chunk)?);
+            let (key, body) = (chunk_key(&folder, number), encode(&chunk)?);
             uploads.push(async move { self.objects.put_document(&self.bucket, &key, body).await });
         }
         futures::future::try_join_all(uploads).await?;
-        self.objects.put_document(&self.bucket, &order_key(id), encode(&report.worst_first())?).await?;
+        self.objects.put_document(&self.bucket, &order_key(&folder), encode(&report.worst_first())?).await?;
         Ok(None)
     }
 
@@ -63,19 +65,19 @@ impl Children {
         if count == 0 || size == 0 {
             return Ok(Page::default());
         }
-        let id = &record.submission.id;
+        let folder = folder_of(record);
         if let Some(children) = &inline.children {
             let page = worst_first(children).into_iter().skip(first).take(size);
             let children = page.filter_map(|number| Some((number, children.get(place_in_all(number))?.clone()))).collect();
             return Ok(Page { children });
         }
-        let order: Vec<u32> = decode(&self.objects.document(&self.bucket, &order_key(id)).await?)?;
+        let order: Vec<u32> = decode(&self.objects.document(&self.bucket, &order_key(&folder)).await?)?;
         let mut chunks: HashMap<usize, Vec<FileReport>> = HashMap::new();
         let mut children = Vec::new();
         for number in order.into_iter().skip(first).take(size) {
             let chunk = chunk_of(number);
             if let std::collections::hash_map::Entry::Vacant(slot) = chunks.entry(chunk) {
-                slot.insert(self.chunk(id, chunk).await?);
+                slot.insert(self.chunk(&folder, chunk).await?);
             }
             if let Some(report) = chunks.get(&chunk).and_then(|c| c.get(place_of(number))) {
                 children.push((number, report.clone()));
@@ -92,7 +94,7 @@ impl Children {
         }
         let mut children = Vec::new();
         for chunk in 0..count.div_ceil(CHUNK) {
-            children.extend(self.chunk(&record.submission.id, chunk as usize).await?);
+            children.extend(self.chunk(&folder_of(record), chunk as usize).await?);
         }
         if children.len() == count as usize { Ok(children) } else { Err(StoreError::corrupt("read a report", "children are missing")) }
     }
@@ -106,12 +108,12 @@ impl Children {
         if let Some(children) = &inline.children {
             return Ok(children.get(place_in_all(number)).cloned());
         }
-        let chunk = self.chunk(&record.submission.id, chunk_of(number)).await?;
+        let chunk = self.chunk(&folder_of(record), chunk_of(number)).await?;
         Ok(chunk.into_iter().nth(place_of(number)))
     }
 
-    async fn chunk(&self, id: &DataId, chunk: usize) -> Result<Vec<FileReport>, StoreError> {
-        decode(&self.objects.document(&self.bucket, &chunk_key(id, chunk)).await?)
+    async fn chunk(&self, folder: &str, chunk: usize) -> Result<Vec<FileReport>, StoreError> {
+        decode(&self.objects.document(&self.bucket, &chunk_key(folder, chunk)).await?)
     }
 }
 
@@ -127,12 +129,24 @@ const fn place_of(number: u32) -> usize {
     (number.saturating_sub(1) % CHUNK) as usize
 }
 
-fn chunk_key(id: &DataId, chunk: usize) -> String {
-    format!("reports/{}/children-{chunk}.json", id.group())
+/// Where the children of a record are. Those of a rescan have a place of their own: who reads the old verdict reads its children.
+fn folder_of(record: &Record) -> String {
+    folder(&record.submission.id, record.outcome.as_ref().and_then(|outcome| outcome.revision.as_ref()).map(|revision| revision.job.as_str()))
 }
 
-fn order_key(id: &DataId) -> String {
-    format!("reports/{}/order.json", id.group())
+fn folder(id: &DataId, job: Option<&str>) -> String {
+    match job {
+        None => format!("reports/{}", id.group()),
+        Some(job) => format!("reports/{}/{job}", id.group()),
+    }
+}
+
+fn chunk_key(folder: &str, chunk: usize) -> String {
+    format!("{folder}/children-{chunk}.json")
+}
+
+fn order_key(folder: &str) -> String {
+    format!("{folder}/order.json")
 }
 
 fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {

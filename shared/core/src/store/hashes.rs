@@ -58,6 +58,24 @@ impl Hashes {
         Ok(())
     }
 
+    /// Makes `id` the result of a content although a newer one is known: for a verdict that holds back what the newer one
+    /// let through. How long the entries live stays; `expires_at` (ms) is for those that are not there.
+    pub async fn overrule(&self, id: &DataId, digests: &Digests, rule: &str, expires_at: i64) -> Result<(), StoreError> {
+        for sk in ["ANY".to_owned(), rule_key(rule)] {
+            self.client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(key(format!("HASH#{}", digests.sha256), sk)))
+                .update_expression("SET data_id = :id, expires_at = if_not_exists(expires_at, :expires)")
+                .expression_attribute_values(":id", s(id.as_str()))
+                .expression_attribute_values(":expires", n(expires_at / 1000))
+                .send()
+                .await
+                .map_err(|e| StoreError::from_sdk("write the hash index", e))?;
+        }
+        Ok(())
+    }
+
     /// Keeps that the verdict on submission `id` may be taken over by the same content under the same `key`, until `expires_at` (ms).
     pub async fn remember(&self, sha256: &str, key: &str, id: &DataId, expires_at: i64) -> Result<(), StoreError> {
         self.client

@@ -32,9 +32,6 @@ const NAME_CHARS: usize = 200;
 /// The last time that the order of texts still has right, ms.
 const LAST_MS: i64 = 9_999_999_999_999;
 
-/// What is set when a submission ends: see [`ended`].
-pub(super) const LIST: &str = "history_shard = :history_shard, history_at = :history_at, history_entry = :history_entry";
-
 /// An ended submission.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -62,6 +59,9 @@ pub struct Entry {
     pub started_at: i64,
     /// End, ms since the epoch.
     pub ended_at: i64,
+    /// When a rescan changed the verdict, ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revised_at: Option<i64>,
 }
 
 impl Entry {
@@ -80,6 +80,7 @@ impl Entry {
             created_at: submission.created_at,
             started_at: outcome.started_at,
             ended_at: outcome.finished_at,
+            revised_at: outcome.revision.as_ref().map(|revision| revision.at),
         }
     }
 }
@@ -296,8 +297,21 @@ impl History {
     }
 }
 
-/// The update of a submission that ends here: its expression has [`LIST`] in it.
+/// What is set when a submission ends, as the rest of an expression that has something before it.
+pub(super) const fn list(submission: &Submission) -> &'static str {
+    // The submissions of a rescan are a matter of the originals.
+    if matches!(submission.source, Source::Rescan) {
+        ""
+    } else {
+        ", history_shard = :history_shard, history_at = :history_at, history_entry = :history_entry"
+    }
+}
+
+/// The values of [`list`].
 pub(super) fn ended(update: UpdateItemFluentBuilder, submission: &Submission, outcome: &Outcome) -> Result<UpdateItemFluentBuilder, StoreError> {
+    if list(submission).is_empty() {
+        return Ok(update);
+    }
     Ok(update
         .expression_attribute_values(":history_shard", s(name(shard(&submission.id))))
         .expression_attribute_values(":history_at", s(format!("{}-{}", time(outcome.finished_at), submission.id.group())))

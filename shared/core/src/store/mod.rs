@@ -12,6 +12,7 @@
 //! | files of a batch | `BATCH#<id>` | `FILE#<position>` | Query of one page |
 //! | open submissions by due time | GSI `pending`: `pending_shard` | `check_at` | Query by sweep |
 //! | ended submissions by time of their end | GSI `history`: `history_shard` | `history_at` | one Query a part and page ([`history`]) |
+//! | what became of a rescan's files | `RESCAN#<job>` | `COUNTS`, `FILE#<first 24 of data_id>`, `NEWS#…` | GetItem; Query of the news |
 //! | user | `USER#<id>` | `USER` | GetItem |
 //! | user by name | `USERNAME#<directory>/<name>` | `USER` | GetItem |
 //! | static API key | `APIKEY#<sha256 of the key>` | `KEY` | BatchGetItem with the next |
@@ -33,6 +34,7 @@ pub mod multipart;
 pub mod objects;
 pub mod partial;
 pub mod queue;
+pub mod rescans;
 pub mod scans;
 pub mod secrets;
 pub mod settings;

@@ -5,7 +5,7 @@
 //! writers lose by condition. Every claim counts a try that is taken back when the worker ends in good
 //! order, so the number left is the number of workers that died on the file.
 //!
-//! What always holds: `Done` never changes; the object judged is the one pinned by the first claim.
+//! What always holds: `Done` never changes but by a rescan, whose writes replace a known verdict; the object judged is the one pinned by the first claim.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use aws_sdk_dynamodb::{
@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::{
 
 use super::StoreError;
 use super::attributes::{Item, is_expired, json, key, n, number, parsed, s, text};
-use super::history::{self, LIST};
+use super::history::{self, list};
 use crate::clock::now_ms;
 use crate::domain::id::DataId;
 use crate::domain::report::FileReport;
@@ -253,7 +253,7 @@ impl Scans {
         } else {
             "SET #state = :done, outcome = :outcome"
         };
-        self.claimed_by(listed, token, &format!("{set}, {LIST} {CLOSE}"), |u| {
+        self.claimed_by(listed, token, &format!("{set}{} {CLOSE}", list(submission)), |u| {
             let u = u
                 .expression_attribute_names("#state", "state")
                 .expression_attribute_values(":done", s("done"))
@@ -273,7 +273,7 @@ impl Scans {
     /// `Conflict` when it ended or was claimed meanwhile.
     pub async fn finish_unclaimed(&self, submission: &Submission, outcome: &Outcome) -> Result<(), StoreError> {
         history::ended(self.update(&submission.id), submission, outcome)?
-            .update_expression(format!("SET #state = :done, outcome = :outcome, {LIST} {CLOSE}"))
+            .update_expression(format!("SET #state = :done, outcome = :outcome{} {CLOSE}", list(submission)))
             .condition_expression("attribute_exists(pk) AND #state <> :done AND claim_until < :now")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", s("done"))
@@ -290,7 +290,7 @@ impl Scans {
     pub async fn cancel(&self, record: &Record) -> Result<Cancelled, StoreError> {
         let outcome = Outcome::unscanned(record, Verdict::decide(&[Code::Canceled], &[]), now_ms());
         let result = history::ended(self.update(&record.submission.id), &record.submission, &outcome)?
-            .update_expression(format!("SET #state = :done, outcome = :outcome, claim_until = :zero, {LIST} {CLOSE}"))
+            .update_expression(format!("SET #state = :done, outcome = :outcome, claim_until = :zero{} {CLOSE}", list(&record.submission)))
             .condition_expression("attribute_exists(pk) AND #state <> :done")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", s("done"))
@@ -310,6 +310,35 @@ impl Scans {
         };
         let cancelled = found.outcome.as_ref().is_some_and(|outcome| outcome.report.verdict.code == Code::Canceled);
         Ok(if cancelled { Cancelled::Yes(Box::new(found)) } else { Cancelled::TooLate(Box::new(found)) })
+    }
+
+    /// Puts the verdict of a rescan (`outcome.revision` names it) in the place of the one that `record` has. Its place in the
+    /// history stays.
+    ///
+    /// # Errors
+    /// `Conflict` when the record has another verdict by now, or is gone.
+    pub async fn revise(&self, record: &Record, outcome: &Outcome, children: Option<&[FileReport]>) -> Result<(), StoreError> {
+        let job = |outcome: &Outcome| outcome.revision.as_ref().map(|revision| revision.job.clone());
+        let before = record.outcome.as_ref().and_then(job);
+        let condition = if before.is_some() { "revised_by = :before" } else { "attribute_not_exists(revised_by)" };
+        let rest = if children.is_some() { ", children = :children" } else { " REMOVE children" };
+        let mut update = self
+            .update(&record.submission.id)
+            .update_expression(format!("SET outcome = :outcome, revised_by = :job, history_entry = :entry{rest}"))
+            .condition_expression(format!("attribute_exists(pk) AND #state = :done AND {condition}"))
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":done", s("done"))
+            .expression_attribute_values(":outcome", json(outcome)?)
+            .expression_attribute_values(":job", s(job(outcome).unwrap_or_default()))
+            .expression_attribute_values(":entry", json(&history::Entry::of(&record.submission, outcome))?);
+        if let Some(before) = before {
+            update = update.expression_attribute_values(":before", s(before));
+        }
+        if let Some(children) = children {
+            update = update.expression_attribute_values(":children", json(&children)?);
+        }
+        update.send().await.map_err(|e| StoreError::from_sdk("revise a verdict", e))?;
+        Ok(())
     }
 
     /// Takes, or renews, the right to fetch or put together the object of a submission that has none yet. It ends with the

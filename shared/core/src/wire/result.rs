@@ -443,6 +443,7 @@ mod tests {
             started_at: 1200,
             finished_at: 1500,
             basis: Basis::default(),
+            revision: None,
         }
     }
 

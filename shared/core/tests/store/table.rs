@@ -233,7 +233,7 @@ pub(crate) fn object(submission: &Submission) -> ObjectRef {
 
 /// A clean outcome; `finished_at` tells outcomes apart.
 pub(crate) fn outcome(finished_at: i64) -> Outcome {
-    Outcome { report: report("file"), child_count: 0, worst_child: 0, started_at: 1, finished_at, basis: Basis::default() }
+    Outcome { report: report("file"), child_count: 0, worst_child: 0, started_at: 1, finished_at, basis: Basis::default(), revision: None }
 }
 
 pub(crate) fn report(name: &str) -> FileReport {

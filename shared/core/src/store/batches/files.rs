@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{Delete, Put, ReturnValue, TransactWriteItem, Updat
 use super::{Batches, META, SEATS, SHARDS, code_attribute, count, pk};
 use crate::domain::batch::{Batch, BatchEntry, BatchFile, BatchState, FileEnd};
 use crate::domain::id::DataId;
-use crate::domain::submission::{BatchSeat, Submission};
+use crate::domain::submission::{BatchSeat, Revision, Submission};
 use crate::store::attributes::{Item, json, key, n, parsed, s, text};
 use crate::store::transact::transact;
 use crate::store::{StoreError, scans};
@@ -117,6 +117,35 @@ impl Batches {
             .expression_attribute_values(":one", n(1))
             .expression_attribute_values(":ms", n(end.total_ms))
             .expression_attribute_values(":expires", n(seat.expires_at / 1000))
+            .build()
+            .map_err(corrupt)?;
+        let writes = vec![TransactWriteItem::builder().update(row).build(), TransactWriteItem::builder().update(counted).build()];
+        match transact(&self.client, WHAT, writes).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces how a file ended by what a rescan found, once. `false` when it was replaced before, has not ended, or is not there.
+    pub async fn revise(&self, seat: &BatchSeat, revision: &Revision, end: &FileEnd) -> Result<bool, StoreError> {
+        let row = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(row_key(seat)))
+            .update_expression("SET ending = :ending, revised_by = :job")
+            .condition_expression("attribute_exists(ending) AND (attribute_not_exists(revised_by) OR revised_by <> :job)")
+            .expression_attribute_values(":ending", json(end)?)
+            .expression_attribute_values(":job", s(&revision.job))
+            .build()
+            .map_err(corrupt)?;
+        let (old, new) = (code_attribute(revision.before.value()), code_attribute(end.code.value()));
+        let counted = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(pk(&seat.id), format!("META#T{}", seat.index % SHARDS))))
+            .update_expression(format!("ADD {old} :minus, {new} :one"))
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":minus", n(-1))
             .build()
             .map_err(corrupt)?;
         let writes = vec![TransactWriteItem::builder().update(row).build(), TransactWriteItem::builder().update(counted).build()];
