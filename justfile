@@ -36,6 +36,12 @@ deny:
 routes:
     BLESS=1 cargo test --locked --workspace --test template routes_in_the_file
 
+# Man pages and shell completions, below target/
+man:
+    cargo run --locked -- man --out target/man
+    mkdir -p target/completions
+    for shell in bash zsh fish; do cargo run --locked -q -- completions $shell > target/completions/portcullis.$shell; done
+
 # The template on stand-ins for AWS: lint, build, deploy, end-to-end suite, DynamoDB Local, runtime emulator
 fidelity *lanes:
     .ci/fidelity/run {{lanes}}

@@ -9,6 +9,7 @@ use portcullis_core::config::KEYS;
 use portcullis_core::domain::rule::Rule;
 
 use crate::host::{AdminOptions, HostOptions};
+use crate::yara::Yara;
 
 /// Portcullis: a file gate that speaks the MetaDefender Core REST API.
 #[derive(Debug, Parser)]
@@ -31,6 +32,15 @@ pub enum Command {
     HashPassword,
     /// Make a hash list for the definitions (`hashes/`) of plain lists, `sha256sum` output or CSV tables.
     ImportHashes(ImportHashes),
+    /// Try YARA rules on files of this machine.
+    Yara(Yara),
+    /// The commands of a client.
+    #[command(flatten)]
+    Client(portcullis_cli::Command),
+    /// Print completions for a shell.
+    Completions(portcullis_cli::Completions),
+    /// Print the man page, or write the pages of all commands.
+    Man(portcullis_cli::Man),
 }
 
 /// What is imported.

@@ -5,3 +5,4 @@ pub mod banner;
 pub mod cli;
 pub mod host;
 pub mod template;
+pub mod yara;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use portcullis_core::auth::password;
 use portcullis_core::telemetry;
 use portcullis_engines::worker;
@@ -19,6 +19,10 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Some(Command::HashPassword) => hash_password(),
         Some(Command::ImportHashes(import)) => import.run().and_then(|line| writeln!(std::io::stdout(), "{line}").map_err(|e| e.to_string())),
+        Some(Command::Yara(yara)) => return ExitCode::from(yara.run()),
+        Some(Command::Client(command)) => return ExitCode::from(command.run()),
+        Some(Command::Completions(completions)) => completions.run(Cli::command()),
+        Some(Command::Man(man)) => man.run(Cli::command()),
         Some(Command::Serve(serve)) => run(serve),
         None => run(cli.serve),
     };

@@ -6,6 +6,7 @@
 //! is left out as a whole.
 
 mod samples;
+mod trial;
 mod unpack;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use yara_x::{Compiler, MetaValue, Rules, ScanError, Scanner, SourceCode};
 
 pub use samples::{Sample, known_bad, known_clean};
+pub use trial::{Matched, MatchedPattern, Trial};
 pub use unpack::is_usable;
 pub(crate) use unpack::unpack;
 
