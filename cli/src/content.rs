@@ -59,6 +59,7 @@ pub(crate) struct Sent(Arc<Mutex<Outcome>>);
 #[derive(Debug, Default)]
 enum Outcome {
     #[default]
+    Untouched,
     Cut,
     Whole(String),
     Failed(String),
@@ -156,6 +157,7 @@ impl Reader {
         if (&mut self.file).take(self.left).read_buf(&mut piece).await? == 0 {
             return Err(io::Error::other("became shorter while it was read"));
         }
+        self.sent.set(Outcome::Cut);
         self.left -= piece.len() as u64;
         self.hash.update(&piece);
         self.pulse.beat();
@@ -179,6 +181,11 @@ impl Sent {
     /// The SHA-256 of everything, if everything went out.
     pub(crate) fn digest(&self) -> Option<String> {
         if let Outcome::Whole(digest) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) { Some(digest.clone()) } else { None }
+    }
+
+    /// Whether nobody asked for the first byte.
+    pub(crate) fn untouched(&self) -> bool {
+        matches!(&*self.0.lock().unwrap_or_else(PoisonError::into_inner), Outcome::Untouched)
     }
 
     /// Why reading failed, if it did.

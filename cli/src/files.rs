@@ -40,7 +40,9 @@ pub(crate) fn find(targets: &Targets) -> Result<Found, Error> {
             found.folder(path, targets);
         } else {
             // A link that was named itself is followed.
-            found.file(path, std::fs::metadata(path).map(|metadata| metadata.len()).map_err(|error| Error::io(path, &error)), targets.skip_empty);
+            let metadata = std::fs::metadata(path);
+            let pipe = metadata.as_ref().is_ok_and(|metadata| !metadata.is_file());
+            found.file(path, metadata.map(|metadata| metadata.len()).map_err(|error| Error::io(path, &error)), targets.skip_empty && !pipe);
         }
     }
     if let Some(name) = &targets.name {
@@ -150,6 +152,8 @@ mod tests {
         let failed: Vec<_> = followed.items.iter().filter(|item| item.content.is_err()).collect();
         assert!(failed.len() == 1 && failed[0].content.as_ref().unwrap_err().to_string().contains("leads back"), "{followed:?}");
         assert!(shown(&followed, path).contains(&"/link".to_owned()) && !shown(&followed, path).contains(&"/empty".to_owned()));
+        let linked = root.path().join("b/loop");
+        assert!(shown(&find(&targets(&[&linked])).unwrap(), &linked).contains(&"/b/z".to_owned()));
         // A link that was named is followed.
         assert_eq!(find(&targets(&[&path.join("link")])).unwrap().items[0].size, 5);
     }

@@ -21,7 +21,7 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Portcullis-CLI/", env!("CARGO_PKG_VERSION")));
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest silence: no byte taken from the body and no answer.
-const STALLED: Duration = Duration::from_secs(60);
+const STALLED: Duration = Duration::from_secs(120);
 /// Connections are not kept for longer than servers keep theirs.
 const IDLE: Duration = Duration::from_secs(4);
 /// Largest answer read, in bytes.

@@ -31,11 +31,7 @@ pub(crate) fn clean(path: &Path, stamp: Stamp, sha256: &str, folder: &Path) -> i
     }
     fs::set_permissions(&copy.path, fs::Permissions::from_mode(metadata.permissions().mode() & 0o666))?;
     let there = copy.name(path)?;
-    if !unchanged(path, stamp) {
-        // It was written to in this moment: what is there is clean, what is here is another content.
-        return Ok(Placed::There(there));
-    }
-    fs::remove_file(path)?;
+    remove(path, stamp, folder)?;
     Ok(Placed::There(there))
 }
 
@@ -49,8 +45,21 @@ pub(crate) fn blocked(path: &Path, stamp: Stamp, folder: &Path) -> io::Result<Pl
         // Another file system, or one without links.
         Err(_) => Copy::of(&mut File::open(path)?, folder)?.name(path)?,
     };
-    fs::remove_file(path)?;
+    remove(path, stamp, folder)?;
     Ok(Placed::There(there))
+}
+
+/// Removes the original once what is in `folder` is on the disk. Under a name of its own first: whatever took its place in
+/// this moment, or was written to it, is another content, and comes back.
+fn remove(path: &Path, stamp: Stamp, folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()?;
+    let home = path.parent().unwrap_or(Path::new("."));
+    let aside = home.join(format!(".portcullis-{}-{}", std::process::id(), next()));
+    fs::rename(path, &aside)?;
+    if !unchanged(&aside, stamp) {
+        named(path, home, |to| fs::hard_link(&aside, to))?;
+    }
+    fs::remove_file(&aside)
 }
 
 fn unchanged(path: &Path, stamp: Stamp) -> bool {
@@ -172,6 +181,16 @@ mod tests {
         clean(&folders.file, stamp, &sha, &folders.clean).unwrap();
         writer.write_all(b" turned evil").unwrap();
         assert_eq!(fs::read(folders.clean.join("a.txt")).unwrap(), b"good");
+    }
+
+    #[test]
+    fn what_took_the_place_of_a_file_is_not_removed() {
+        let (folders, stamp, _) = folders("old");
+        fs::remove_file(&folders.file).unwrap();
+        fs::write(&folders.file, "new content").unwrap();
+        remove(&folders.file, stamp, &folders.clean).unwrap();
+        assert_eq!(fs::read(&folders.file).unwrap(), b"new content");
+        assert_eq!(names(folders.file.parent().unwrap()), ["a.txt", "clean"]);
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Submitter {
             }
             Ok(answer) => Err(Error::Said(format!("The server's store refused the upload ({}): {}", answer.status.as_u16(), code(&answer.body)))),
             // Nothing went out: the store's address is one that only the server can reach.
-            Err(Error::Unreachable(_)) if sent.digest().is_none() && sent.failure().is_none() && self.way == Way::Auto => Ok(None),
+            Err(Error::Unreachable(_)) if sent.untouched() && self.way == Way::Auto => Ok(None),
             Err(error) => Err(error),
         };
         if !matches!(done, Ok(Some(_))) {
