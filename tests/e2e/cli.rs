@@ -285,6 +285,20 @@ async fn a_server_of_the_oldest_shape_is_enough() {
 }
 
 #[tokio::test]
+async fn a_store_that_only_the_server_can_reach_is_done_without() {
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (address, fake) = fake::start(Fake { store: Some(format!("http://{deaf}/bucket")), ..Fake::default() }, 0).await;
+    let cli = Cli::of(&format!("http://{address}/metascan_rest"), None);
+    let large = cli.file("large", &b"clean ".repeat(1_000_000));
+    let said = cli.run(&["scan", "--upload", "presign", "--retries", "0", &large]).await;
+    assert_eq!((said.code, fake.lock().unwrap().uploads.len()), (2, 0), "{}", said.out);
+    let said = cli.run(&["scan", &large, &cli.file("small", b"clean")]).await;
+    assert_eq!(said.code, 0, "{} {}", said.out, said.err);
+    let fake = fake.lock().unwrap();
+    assert_eq!((fake.uploads.len(), fake.cancelled.clone()), (2, vec!["form".to_owned(), "form".to_owned()]));
+}
+
+#[tokio::test]
 async fn an_answer_about_another_content_or_without_an_end_is_no_verdict() {
     let (address, _fake) = fake::start(Fake { claims: Some(sha256(b"another")), ..Fake::default() }, 0).await;
     let cli = Cli::of(&format!("http://{address}/metascan_rest"), None);

@@ -20,6 +20,8 @@ pub struct Fake {
     pub stuck: bool,
     /// So many uploads are answered 503 with `Retry-After: 1` first.
     pub busy: u32,
+    /// Presigned forms are offered (so it is not the oldest shape), for this address.
+    pub store: Option<String>,
     /// Every content is allowed, under this digest.
     pub claims: Option<String>,
     pub uploads: Vec<(HeaderMap, Bytes)>,
@@ -35,6 +37,7 @@ pub async fn start(fake: Fake, port: u16) -> (SocketAddr, Shared) {
     let fake = Arc::new(Mutex::new(fake));
     let routes = Router::new()
         .route("/file", post(upload))
+        .route("/file/presign", post(presign))
         .route("/file/rules", get(|| async { Json(json!([{ "name": "File scan", "max_file_size": 200_000_000 }])) }))
         .route("/file/{id}", get(result))
         .route("/file/{id}/cancel", post(cancel))
@@ -60,6 +63,13 @@ async fn upload(State(fake): State<Shared>, headers: HeaderMap, body: Bytes) -> 
     }
     fake.uploads.push((headers, body));
     Json(json!({ "data_id": format!("{:032x}", fake.uploads.len()) })).into_response()
+}
+
+async fn presign(State(fake): State<Shared>) -> Response {
+    match &fake.lock().unwrap().store {
+        Some(url) => Json(json!({ "data_id": "form", "url": url, "fields": { "key": "in/form" }, "file_field": "file" })).into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "err": "Not found" }))).into_response(),
+    }
 }
 
 async fn cancel(State(fake): State<Shared>, Path(id): Path<String>) -> Json<Value> {
