@@ -40,16 +40,19 @@ def until(what, seconds, ask):
 class Clamd:
     def __init__(self):
         self.socket, self.port = FOLDER / "clamd.sock", free_port()
-        database = FOLDER / "signatures"
+        database = self.database = FOLDER / "signatures"
         database.mkdir()
         signatures.write(database / "daily.cud")
         self.conf = FOLDER / "clamd.conf"
-        # AlertExceedsMax: without it, clamd calls OK what is beyond its limits (clamd.conf(5)).
-        self.conf.write_text(
-            f"Foreground yes\nLocalSocket {self.socket}\nTCPSocket {self.port}\nTCPAddr 127.0.0.1\nDatabaseDirectory {database}\n"
-            f"StreamMaxLength {STREAM_MAX}\nMaxFileSize {FILE_MAX}\nAlertExceedsMax yes\nAlertEncrypted yes\nDetectPUA yes\n"
-            f"TemporaryDirectory {FOLDER}\nSelfCheck 3600\n"
-        )
+        # The configuration that is deployed, in another place and with smaller limits. Its AlertExceedsMax matters: without it
+        # clamd calls OK what is beyond its limits (clamd.conf(5)).
+        own = {
+            "LocalSocket": self.socket, "TCPSocket": self.port, "TCPAddr": "127.0.0.1", "DatabaseDirectory": database,
+            "TemporaryDirectory": FOLDER, "StreamMaxLength": STREAM_MAX, "MaxFileSize": FILE_MAX, "DetectPUA": "yes",
+        }
+        deployed = pathlib.Path("infra/clamav/clamd.conf").read_text().splitlines()
+        kept = [line for line in deployed if line.split(" ")[0] not in own]
+        self.conf.write_text("\n".join(kept + [f"{key} {value}" for key, value in own.items()]) + "\n")
         self.start()
 
     def start(self):
@@ -57,11 +60,14 @@ class Clamd:
         self.process = subprocess.Popen([CLAMD, "-c", self.conf], stdout=subprocess.DEVNULL)
         print(until("clamd answers", 60, self.version))
 
-    def version(self):
+    def ask(self, command):
         with socket.socket(socket.AF_UNIX) as one:
             one.connect(str(self.socket))
-            one.sendall(b"zVERSION\0")
+            one.sendall(b"z%s\0" % command)
             return one.recv(1000).rstrip(b"\0").decode()
+
+    def version(self):
+        return self.ask(b"VERSION")
 
     def send(self, number):
         self.process.send_signal(number)
@@ -157,6 +163,20 @@ def stopped_and_back(host, clamd):
     check("clamd back, the test file", verdict(host.scan("h.com", b"h" + signatures.MARK)), ("Blocked", 1, 1, "Portcullis.Mark.UNOFFICIAL"))
 
 
+def new_signatures(host, clamd):
+    """A verdict from before an update is not taken over afterwards, though nothing else changed."""
+    fresh = b"a text with " + signatures.LATER
+    check("before the update", verdict(host.scan("j.txt", fresh)), ("Allowed", 0, 0, ""))
+    signatures.write(clamd.database / "daily.cud", signatures.VERSION + 1, [("Portcullis.Later", signatures.LATER)])
+    clamd.ask(b"RELOAD")
+    until("the reload", 30, lambda: f"/{signatures.VERSION + 1}/" in clamd.version())
+    until("the update to be noticed", 60, lambda: host.scan("j.txt", fresh)[0] == "Blocked")
+    check("after the update", verdict(host.scan("k.txt", fresh)), ("Blocked", 1, 1, "Portcullis.Later.UNOFFICIAL"))
+    told = lambda: next(engine for engine in host.ask("/stat/engines") if engine["eng_name"] == "ClamAV")["eng_ver"]
+    until("/stat/engines to tell", 20, lambda: told().endswith(f"/{signatures.VERSION + 1}"))
+    print(f"ok: /stat/engines: {told()}")
+
+
 clamd, hosts = Clamd(), []
 try:
     hosts.append(Host("unix", str(clamd.socket)))
@@ -171,6 +191,7 @@ try:
     check("a host that was there first", verdict(hosts[2].scan("i.txt", b"before clamd"))[:3], ("Blocked", 3, 3))
     clamd.start()
     finds_and_lets_pass(hosts[2])
+    new_signatures(hosts[2], clamd)
 finally:
     for host in hosts:
         host.stop()

@@ -16,19 +16,20 @@ EICAR = bytes.fromhex(
 )
 MARK = b"-".join([b"portcullis", b"clamd", b"mark"])
 UNWANTED = b"-".join([b"portcullis", b"clamd", b"unwanted"])
+LATER = b"-".join([b"portcullis", b"clamd", b"later"])
 
 
-def write(path):
+def write(path, version=VERSION, more=()):
     """Writes a `.cud` (an unsigned container: `sigtool --unsigned --build` makes them alike): header of 512 bytes, tar.gz."""
     made = time.strftime("%d %b %Y %H-%M +0000", time.gmtime(MADE_AT))
     files = {
         "daily.ndb": b"".join(
             f"{name}:0:*:{pattern.hex()}\n".encode()
-            for name, pattern in (("Portcullis.Mark", MARK), ("PUA.Portcullis.Unwanted", UNWANTED))
+            for name, pattern in [("Portcullis.Mark", MARK), ("PUA.Portcullis.Unwanted", UNWANTED), *more]
         ),
         "daily.hdb": f"{hashlib.md5(EICAR).hexdigest()}:{len(EICAR)}:Portcullis.Test.File\n".encode(),
     }
-    info = f"ClamAV-VDB:{made}:{VERSION}:3:90:X:X:portcullis:{MADE_AT}\n"
+    info = f"ClamAV-VDB:{made}:{version}:3:90:X:X:portcullis:{MADE_AT}\n"
     info += "".join(f"{name}:{len(text)}:{hashlib.sha256(text).hexdigest()}\n" for name, text in files.items())
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -38,5 +39,5 @@ def write(path):
             entry.mtime = MADE_AT
             tar.addfile(entry, io.BytesIO(text))
     body = gzip.compress(packed.getvalue())
-    header = f"ClamAV-VDB:{made}:{VERSION}:3:90:{hashlib.md5(body).hexdigest()}:unsigned:portcullis:{MADE_AT}"
+    header = f"ClamAV-VDB:{made}:{version}:3:90:{hashlib.md5(body).hexdigest()}:unsigned:portcullis:{MADE_AT}"
     path.write_bytes(header.encode().ljust(512) + body)

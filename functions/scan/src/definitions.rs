@@ -36,6 +36,8 @@ pub(crate) struct DefinitionsSync {
     bucket: String,
     base: PathBuf,
     current: PathBuf,
+    /// Where a clamd listens, if there is one: its database is a part of the definitions that comes and goes by itself.
+    clamd: Option<String>,
     state: Mutex<State>,
 }
 
@@ -54,6 +56,8 @@ struct Seen {
     names: Vec<(String, String)>,
     /// Version of the package.
     package: Option<String>,
+    /// What clamd last said of itself. While it is silent, that stays: what fails now is not remembered as a verdict.
+    clamd: Option<String>,
 }
 
 fn retry(error: &(dyn std::error::Error + 'static)) -> Failed {
@@ -65,8 +69,8 @@ fn disk(error: &std::io::Error) -> Failed {
 }
 
 impl DefinitionsSync {
-    pub(crate) fn new(objects: Objects, bucket: String, base: PathBuf) -> Self {
-        Self { objects, bucket, current: base.join("current"), base, state: Mutex::default() }
+    pub(crate) fn new(objects: Objects, bucket: String, base: PathBuf, clamd: Option<String>) -> Self {
+        Self { objects, bucket, current: base.join("current"), base, clamd, state: Mutex::default() }
     }
 
     /// Where workers load from.
@@ -118,7 +122,8 @@ impl DefinitionsSync {
     async fn update(&self, seen: &mut Option<Seen>, package: Option<String>, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
         let listed = self.list().await.map_err(|error| retry(&error))?;
         let names = listed.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
-        let now = Seen { names, package };
+        let clamd = self.clamd_version().await.or_else(|| seen.as_ref()?.clamd.clone());
+        let now = Seen { names, package, clamd };
         if seen.as_ref() == Some(&now) {
             return Ok(());
         }
@@ -148,6 +153,11 @@ impl DefinitionsSync {
         tracing::info!(files = now.names.len(), package = now.package, "definitions loaded");
         *seen = Some(now);
         Ok(())
+    }
+
+    async fn clamd_version(&self) -> Option<String> {
+        let address = self.clamd.clone()?;
+        tokio::task::spawn_blocking(move || portcullis_engines::clamd_version(&address)).await.ok().flatten()
     }
 
     async fn list(&self) -> Result<Vec<ObjectRef>, StoreError> {

@@ -103,7 +103,7 @@ impl Scan {
         reader.finish(())?;
         let workers = usize::try_from(workers).unwrap_or(1);
         let (dynamodb, objects) = (clients.dynamodb(), Objects::new(clients.s3().clone()));
-        let definitions = DefinitionsSync::new(objects.clone(), definitions_bucket, scratch.join("definitions"));
+        let definitions = DefinitionsSync::new(objects.clone(), definitions_bucket, scratch.join("definitions"), clamd.clone());
         let worker = WorkerConfig {
             executable: host.executable,
             workers,

@@ -2,7 +2,7 @@
 //!
 //! `.ci/fidelity/answers.json` says what every fixture is answered with; the fidelity lane runs them all
 //! under Lambda's runtime interface emulator, and `sam local invoke -e` takes the same files.
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_lambda_events::event::sqs::SqsEvent;

@@ -1,7 +1,7 @@
 //! What the template must always say, whoever edits it.
 //!
 //! Plain checks over the parsed files; nothing is deployed. Each test names one promise of the design.
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests fail as tests do
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use portcullis_core::config::KEYS;
 use portcullis_core::http::routes::{Function, LEGACY_PREFIX, ROUTES};
@@ -403,10 +403,30 @@ fn no_permission_is_a_wildcard() {
     for (id, policy) in policies.chain(inline) {
         for statement in statements(&policy) {
             assert!(texts(&statement["Action"]).iter().all(|action| !action.contains('*')), "{id}");
-            // X-Ray has no resources to name.
-            assert!(!texts(&statement["Resource"]).contains("*") || statement["Sid"] == "Traces", "{id}");
+            // X-Ray and network interfaces have no resources to name.
+            let nameless = statement["Sid"] == "Traces" || (id == "ScanNetworkPolicy" && statement["Sid"] == "Network");
+            assert!(!texts(&statement["Resource"]).contains("*") || nameless, "{id}");
         }
     }
+}
+
+#[test]
+fn only_a_scan_function_in_subnets_gets_network_interfaces() {
+    let access = file("infra/access.yaml");
+    let policy = &access["Resources"]["ScanNetworkPolicy"];
+    assert_eq!((&policy["Condition"], &policy["Properties"]["Roles"]), (&json!("HasScanNetwork"), &json!([{"Ref": "ScanRole"}])));
+    let network = |function: &Value| function["Properties"]["VpcConfig"].clone();
+    for (id, function) in resources("AWS::Serverless::Function") {
+        let wanted = if id == "ScanFunction" { json!("HasScanNetwork") } else { Value::Null };
+        assert_eq!(network(&function)["Fn::If"][0], wanted, "{id}");
+    }
+    // What the stack of clamd puts out is what this one takes.
+    let clamav = std::fs::read_to_string(repository().join("infra/clamav/template.yaml")).unwrap();
+    let (_, outputs) = clamav.split_once("\nOutputs:\n").unwrap();
+    let named = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let outputs: Vec<_> = outputs.lines().filter(named).map(|line| line.trim().trim_end_matches(':')).collect();
+    let parameters = file("template.yaml")["Parameters"].clone();
+    assert!(outputs.len() == 3 && outputs.iter().all(|output| !parameters[output].is_null()), "{outputs:?}");
 }
 
 #[test]

@@ -4,7 +4,13 @@
 //! engine, so everything is unpacked, typed and hashed four times over (MD5, SHA-1, SHA-256, SHA-512). Theirs: unpacking
 //! into a folder. Medians of interleaved rounds. A tool that is not installed is left out, with a note.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::cast_precision_loss)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints, and ends at what fails"
+)]
 
 use std::fs;
 use std::io::{Cursor, Write};

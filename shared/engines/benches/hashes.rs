@@ -3,7 +3,13 @@
 //! `cargo bench --profile dev --workspace --bench hashes --config 'profile.dev.package.portcullis-engines.opt-level=3'`; another
 //! number of digests as `-- N`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::cast_precision_loss)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints, and ends at what fails"
+)]
 
 use std::time::{Instant, SystemTime};
 

@@ -6,7 +6,13 @@
 //! column means anything: half of it is the least that two threads need. `cargo bench -p portcullis-engines -- alarms <folder>…`
 //! analyses every file below the folders instead and lists what is blocked: the check for false alarms.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::cast_precision_loss)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints, and ends at what fails"
+)]
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Cursor, Write};

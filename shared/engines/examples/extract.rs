@@ -3,7 +3,7 @@
 //! One line per content: code, depth, SHA-256, name, what is to be told about it; tabs between. The files
 //! themselves have depth 0.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "a tool of developers")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -37,6 +37,7 @@ pub mod vetting;
 pub mod worker;
 
 pub use definitions::Definitions;
+pub use engine::clamav::clamd_version;
 pub use job::Job;
 pub use pipeline::analyse;
 pub use portcullis_core::domain::report::AnalysisReport;

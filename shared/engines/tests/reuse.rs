@@ -1,6 +1,6 @@
 //! Names that share a verdict are judged alike by every engine: the guard of `reuse::judged_name`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod common;
 

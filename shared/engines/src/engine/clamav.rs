@@ -150,6 +150,14 @@ impl ClamAv {
     }
 }
 
+/// What the clamd behind the address says of itself and its database, as one text; `None` when it does not answer.
+///
+/// Takes up to 10 s. Two answers that differ mean definitions that differ.
+pub fn clamd_version(address: &str) -> Option<String> {
+    let said = ClamAv::new(address).said()?;
+    Some(format!("{} {}", said.version, said.def_time))
+}
+
 fn shown(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "clamd did not answer in time".into(),
@@ -363,6 +371,9 @@ mod tests {
         let engine = ClamAv::new(&Fake { limit: 10, answer: None, delay: Duration::ZERO }.start());
         assert_eq!((engine.version().as_str(), &*engine.def_time()), ("1.4.6/27821", "2026-11-22T08:01:02.000Z"));
         assert!(engine.issues().is_empty());
+        let fake = Fake { limit: 10, answer: None, delay: Duration::ZERO }.start();
+        assert_eq!(clamd_version(&fake).as_deref(), Some("1.4.6/27821 2026-11-22T08:01:02.000Z"));
+        assert_eq!(clamd_version("/nonexistent/clamd.sock"), None);
         let bare = parse_version("ClamAV 1.4.6");
         assert_eq!((bare.version.as_str(), bare.def_time.as_str()), ("1.4.6", BUILT_AT));
         assert_eq!(parse_version("ClamAV 1.4.6/1/Sun Nov  1 08:01:02 2026").def_time, "2026-11-01T08:01:02.000Z");

@@ -2,7 +2,47 @@
 
 use crate::names;
 
-/// Extensions that Windows runs on a double click.
+/// Extensions of what runs on a double click, as a document may carry it: no document carries such a file honestly.
+const CARRIED: &[&str] = &[
+    "exe",
+    "scr",
+    "com",
+    "pif",
+    "dll",
+    "cpl",
+    "msi",
+    "bat",
+    "cmd",
+    "ps1",
+    "vbs",
+    "vbe",
+    "js",
+    "jse",
+    "wsf",
+    "wsh",
+    "hta",
+    "lnk",
+    "jar",
+    "sct",
+    "chm",
+    "url",
+    "settingcontent-ms",
+    "library-ms",
+];
+/// Documents with macros and images with files: PDFs do not carry them honestly, packages of Office do.
+const CARRIED_BY_PDF: &[&str] = &["docm", "xlsm", "pptm", "iso"];
+
+/// Whether a file of this name, carried by a document, runs.
+pub(super) fn runs(name: &str) -> bool {
+    CARRIED.contains(&names::extension(name.trim_matches(['\0', ' '])).as_str())
+}
+
+/// The same, carried by a PDF or linked from it.
+pub(super) fn runs_from_pdf(name: &str) -> bool {
+    runs(name) || CARRIED_BY_PDF.contains(&names::extension(name.trim_end_matches('\0')).as_str())
+}
+
+/// Extensions that Windows runs on a double click, as far as a name deceives by them.
 const RUNS: &[&str] = &[
     "exe", "scr", "com", "pif", "bat", "cmd", "vbs", "vbe", "js", "jse", "wsf", "wsh", "hta", "ps1", "msi", "cpl", "lnk", "jar", "reg", "url", "iso",
     "img",
@@ -56,6 +96,12 @@ fn reversed(file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_run() {
+        assert!(runs("C:\\x\\Invoice.EXE\0") && runs("a.pdf.js ") && !runs("report.docx") && !runs(""));
+        assert!(runs_from_pdf("a.docm") && runs_from_pdf("a.exe\0") && !runs("a.docm") && !runs_from_pdf("a.pdf"));
+    }
 
     #[test]
     fn deceptions() {

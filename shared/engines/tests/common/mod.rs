@@ -1,7 +1,7 @@
 //! What the suites share: one set of definitions per process, jobs, and archives made to measure.
 
 #![allow(dead_code, unreachable_pub, reason = "every suite uses a part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "tests fail by panicking")]
 
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Documents and mails: whatever is embedded in one is found, and what can not be read is never clean.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 #[path = "../common/mod.rs"]
 mod common;

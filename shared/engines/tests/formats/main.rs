@@ -1,6 +1,6 @@
 //! Every format that is opened, whole, nested, encrypted, cut off and damaged; and tricks of each.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests fail by panicking")]
 #![allow(clippy::type_complexity, clippy::maybe_infinite_iter, clippy::needless_for_each, reason = "tables of makers")]
 
 #[path = "../common/mod.rs"]

@@ -1,6 +1,6 @@
 //! Workers that die, hang and are replaced. The executable is the crate's own `portcullis-worker`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,6 +1,6 @@
 //! Answers of the listing operations: keys, versions, parts and uploads, in pages.
 
-#[allow(clippy::wildcard_imports)] // two types per operation, and the types of their entries
+#[allow(clippy::wildcard_imports, reason = "two types per operation, and the types of their entries")]
 use s3s::dto::*;
 use s3s::{S3Result, s3_error};
 

@@ -1,6 +1,6 @@
 //! The S3 operations: each reads its input, calls the store and shapes the answer. No rule lives here.
 
-#[allow(clippy::wildcard_imports)] // every operation has two types of its own; all of them are used below
+#[allow(clippy::wildcard_imports, reason = "every operation has two types of its own; all of them are used below")]
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 

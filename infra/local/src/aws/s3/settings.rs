@@ -1,6 +1,6 @@
 //! Settings of a bucket: versioning, notifications, lifecycle (kept, not executed).
 
-#[allow(clippy::wildcard_imports)] // two types per operation
+#[allow(clippy::wildcard_imports, reason = "two types per operation")]
 use s3s::dto::*;
 use s3s::{S3Result, s3_error};
 

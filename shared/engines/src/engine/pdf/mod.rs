@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use portcullis_core::domain::engine::PDF;
 
 use self::tokens::Tokens;
+use super::deceptive::runs_from_pdf;
 use super::score::Score;
 use super::{Heuristic, Subject};
 
@@ -21,32 +22,6 @@ pub(crate) const ENGINE: Heuristic = Heuristic { identity: PDF, judge };
 const THRESHOLD: u32 = 3;
 /// Time for object streams and scripts.
 const BUDGET: Duration = Duration::from_secs(20);
-/// Extensions of attachments that run.
-const RUNS: &[&str] = &[
-    "exe",
-    "scr",
-    "com",
-    "pif",
-    "dll",
-    "cpl",
-    "msi",
-    "bat",
-    "cmd",
-    "ps1",
-    "vbs",
-    "vbe",
-    "js",
-    "jse",
-    "wsf",
-    "hta",
-    "lnk",
-    "jar",
-    "docm",
-    "xlsm",
-    "pptm",
-    "iso",
-    "settingcontent-ms",
-];
 /// Functions of the reader with known holes (CVE-2007-5659, CVE-2008-2992, CVE-2009-0927, CVE-2009-4324, CVE-2009-1493, CVE-2010-…).
 const EXPLOITED: &[&str] =
     &["collab.collectemailinfo", "collab.geticon", "media.newplayer", "spell.customdictionaryopen", "util.printf(\"%45000", "doc.printseps"];
@@ -64,7 +39,7 @@ fn weigh(tokens: &Tokens) -> Score {
     let mut score = Score::default();
     let script = has("JS") || has("JavaScript") || !tokens.scripts.is_empty();
     let automatic = has("OpenAction") || has("AA");
-    let file = |name: &String| RUNS.contains(&crate::names::extension(name.trim_end_matches('\0')).as_str());
+    let file = |name: &String| runs_from_pdf(name);
     let carries = has("EmbeddedFile") && tokens.files.iter().any(file);
 
     score.add(3, "AttachedProgram", carries);
@@ -77,7 +52,7 @@ fn weigh(tokens: &Tokens) -> Score {
         "RemoteFile",
         automatic && (has("GoToE") || has("GoToR") || has("ImportData")) && tokens.files.iter().any(|f| f.starts_with("\\\\") || f.starts_with("//")),
     );
-    let address = |uri: &String| RUNS.contains(&crate::names::extension(uri.split(['?', '#']).next().unwrap_or_default()).as_str());
+    let address = |uri: &String| runs_from_pdf(uri.split(['?', '#']).next().unwrap_or_default());
     score.add(3, "OpensProgram", automatic && tokens.automatic_uri && tokens.uris.iter().any(address));
 
     for code in &tokens.scripts {
