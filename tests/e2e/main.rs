@@ -9,16 +9,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apart;
 mod auth;
 mod bad_input;
 mod batch;
 mod cancel;
 mod cli;
+mod config;
 mod console;
 mod contract;
 mod definitions;
 mod description;
 mod download;
+mod engines;
 mod fake;
 mod form;
 mod history;
@@ -27,6 +30,8 @@ mod polling;
 mod rescan;
 mod reuse;
 mod rules;
+mod skip;
+mod stats;
 mod sync;
 mod target;
 mod ways_in;

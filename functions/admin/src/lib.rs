@@ -1,11 +1,14 @@
-//! Health, version, engines, nodes, YARA; later the rest of the configuration and the licence (contract §1.6–1.10).
+//! Settings, engines, YARA, licence, health, statistics (contract §1.6–1.10).
 
+mod config;
+mod engines;
+mod health;
 mod history;
+mod license;
 mod rescan;
 mod rules;
-mod scan;
 mod stats;
-mod webhook;
+mod summary;
 mod yara;
 
 use std::sync::Arc;
@@ -19,7 +22,7 @@ use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::{self, routes::Function};
-use portcullis_core::store::{StoreError, history::History, queue::Queue, rescans::Rescans, settings::Settings};
+use portcullis_core::store::{StoreError, history::History, objects::Objects, queue::Queue, rescans::Rescans, settings::Settings, stats::Stats};
 use serde::Serialize;
 
 /// What the handlers share.
@@ -31,6 +34,11 @@ pub(crate) struct Admin {
     definitions_bucket: Arc<str>,
     history: History,
     rescans: Rescans,
+    stats: Stats,
+    /// Definitions, of which those that are pinned are copied.
+    objects: Objects,
+    /// Name of the table: the deployment's own.
+    table: Arc<str>,
 }
 
 impl FromRef<Admin> for Authenticator {
@@ -70,13 +78,23 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         definitions_bucket: definitions_bucket.into(),
         history: History::new(clients.dynamodb().clone(), &table),
         rescans: Rescans::new(clients.dynamodb().clone(), &table),
+        stats: Stats::new(clients.dynamodb().clone(), &table),
+        objects: Objects::new(clients.s3().clone()),
+        table: table.into(),
     };
-    let handlers = Router::new()
-        .route("/admin/config/scan", get(scan::read).put(scan::write))
+    let handlers = config::mount(Router::new())
         .route("/version", get(stats::version))
-        .route("/readyz", get(stats::ready))
+        .route("/readyz", get(health::ready))
         .route("/stat/engines", get(stats::engines))
         .route("/stat/nodes", get(stats::nodes))
+        .route("/stat/summary", get(summary::read))
+        .route("/admin/engine", get(engines::list))
+        .route("/admin/engine/{engine_id}/enable", post(engines::enable))
+        .route("/admin/engine/{engine_id}/disable", post(engines::disable))
+        .route("/admin/engine/{engine_id}/pin", post(engines::pin))
+        .route("/admin/engine/{engine_id}/unpin", post(engines::unpin))
+        .route("/admin/license", get(license::read).post(license::upload))
+        .route("/admin/license/activation", post(license::activate))
         .route("/admin/config/yara/sources", get(yara::sources).put(yara::put_sources))
         .route("/admin/rescan", post(rescan::start).get(rescan::read).delete(rescan::stop))
         .route("/admin/config/rescan", get(rescan::settings).put(rescan::put_settings))
@@ -85,7 +103,6 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/yara/package", get(yara::package))
         .route("/yara/generate", put(yara::generate).post(yara::generate))
         .route("/yara/rollback", post(yara::rollback))
-        .route("/admin/config/webhook", get(webhook::read).put(webhook::write))
         .with_state(admin);
     Ok(http::service(Function::Admin, handlers))
 }

@@ -1,16 +1,13 @@
-//! `/version`, `/readyz`, `/stat/engines`, `/stat/nodes` (contract §1.10, §6.7, §6.9).
+//! `/version`, `/stat/engines`, `/stat/nodes` (contract §1.10, §6.7, §6.9).
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
 use portcullis_core::auth::Caller;
 use portcullis_core::auth::roles::Right;
-use portcullis_core::domain::engine::EngineStatus;
-use portcullis_core::error::chain;
-use portcullis_core::http::body::query;
+use portcullis_core::domain::engine::{CATALOGUE, EngineStatus};
 use portcullis_core::http::error::ApiError;
 use portcullis_core::intake::ScanSettings;
+use portcullis_core::overrides::EngineStates;
 use portcullis_core::store::StoreError;
 use portcullis_core::wire::engines;
 use serde_json::{Value, json};
@@ -24,7 +21,7 @@ const PRODUCT_ID: &str = "MSCL";
 const CORE_VERSION: &str = "5.10.0";
 
 impl Admin {
-    async fn published(&self) -> Result<Vec<EngineStatus>, StoreError> {
+    pub(crate) async fn published(&self) -> Result<Vec<EngineStatus>, StoreError> {
         Ok(self.settings.get(engines::PUBLISHED).await?.unwrap_or_default())
     }
 }
@@ -36,17 +33,19 @@ pub(crate) async fn version(_: Caller) -> Result<Json<Value>, ApiError> {
 
 /// `GET /stat/engines`.
 pub(crate) async fn engines(State(admin): State<Admin>, _: Caller) -> Result<Json<Vec<engines::Engine>>, ApiError> {
-    Ok(Json(engines::list(&admin.published().await?)))
+    let (published, states) = tokio::try_join!(admin.published(), EngineStates::in_force(&admin.settings))?;
+    Ok(Json(engines::list(&published, &states)))
 }
 
 /// `GET /stat/nodes`: one logical node; functions come and go, the queue is what they share. An object, not an array (contract §9 U22).
 pub(crate) async fn nodes(State(admin): State<Admin>, caller: Caller) -> Result<Json<Value>, ApiError> {
     caller.require(Right::AgentsRead)?;
-    let published = admin.published().await?;
+    let (published, states) = tokio::try_join!(admin.published(), EngineStates::in_force(&admin.settings))?;
     let slots = ScanSettings::in_force(&admin.settings).await?.max_queue_per_agent;
     let depth = admin.scan_queue.depth().await?;
-    let issues: Vec<Value> =
-        published.iter().flat_map(|engine| &engine.issues).map(|issue| json!({ "description": issue, "severity": "warning" })).collect();
+    let off = CATALOGUE.iter().filter(|engine| states.is_disabled(engine)).map(|engine| format!("Engine `{}` is disabled.", engine.name));
+    let issues = published.iter().flat_map(|engine| engine.issues.clone()).chain(off);
+    let issues: Vec<Value> = issues.map(|issue| json!({ "description": issue, "severity": "warning" })).collect();
     Ok(Json(json!({
         "external_nodes_allowed": false,
         "max_node_count": 1,
@@ -62,29 +61,7 @@ pub(crate) async fn nodes(State(admin): State<Admin>, caller: Caller) -> Result<
             "scan_queue": depth.waiting,
             "scan_queue_details": { "available_slots": slots.saturating_sub(depth.total()).max(1), "total_scan_queue": slots },
             "issues": issues,
-            "engines": engines::list_of_node(&published),
+            "engines": engines::list_of_node(&published, &states),
         }],
     })))
-}
-
-/// `GET /readyz`: 200 when table, queue and engines answer, else 503. No key: load balancers ask it.
-pub(crate) async fn ready(State(admin): State<Admin>, uri: Uri) -> Response {
-    let (published, depth) = tokio::join!(admin.published(), admin.scan_queue.depth());
-    for error in [published.as_ref().err(), depth.as_ref().err()].into_iter().flatten() {
-        tracing::error!(error = %chain(error), "not ready");
-    }
-    let engines = published.as_ref().is_ok_and(|list| list.iter().all(|engine| engine.active));
-    let ready = published.is_ok() && depth.is_ok() && engines;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = if query(&uri, "verbose").as_deref() == Some("true") {
-        json!({
-            "database": { "status": published.is_ok() },
-            "license": { "status": "ok" },
-            "scan_queue": { "status": depth.is_ok(), "required": true },
-            "engines": { "status": engines, "required": true },
-        })
-    } else {
-        json!({ "ready": ready })
-    };
-    (status, Json(body)).into_response()
 }

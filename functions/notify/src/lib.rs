@@ -16,8 +16,10 @@ use portcullis_core::batch::{self, Failed};
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::domain::event::{BatchEvent, Revised, VerdictEvent};
+use portcullis_core::error::chain;
 use portcullis_core::store::{
     batches::Batches, children::Children, deliveries::Deliveries, objects::Objects, queue::Queue, scans::Scans, secrets::Secrets, settings::Settings,
+    stats::Stats,
 };
 use portcullis_core::webhook::{Subject, Webhook};
 use portcullis_outbound::{Client, Limits, Policy};
@@ -36,6 +38,7 @@ pub struct Notify {
     batches: Batches,
     deliveries: Deliveries,
     settings: Settings,
+    stats: Stats,
     secrets: Secrets,
     /// Name or ARN of the secret that webhooks are signed with.
     secret_id: String,
@@ -75,6 +78,7 @@ impl Notify {
             batches: Batches::new(dynamodb.clone(), &table),
             deliveries: Deliveries::new(dynamodb.clone(), &table),
             settings: Settings::new(dynamodb.clone(), &table),
+            stats: Stats::new(dynamodb.clone(), &table),
             secrets: Secrets::new(clients.secrets().clone()),
             secret_id,
             client: Client::new(policy, Limits::default()),
@@ -98,6 +102,13 @@ impl Notify {
                     // A verdict that took the place of another is told under an id of its own.
                     let id = event.revised.as_ref().map_or(&event.data_id, |revised| &revised.by);
                     self.ask(Webhook::first(id.clone(), Subject::File, now_ms())).await?;
+                }
+                // A count that is missing is better than metrics and webhooks that wait for it. A file that was judged
+                // again is no further file.
+                if event.revised.is_none()
+                    && let Err(error) = self.stats.count(&event).await
+                {
+                    tracing::error!(data_id = %event.data_id, error = %chain(&error), "a verdict was not counted");
                 }
                 self.record(&event)
             }

@@ -6,14 +6,18 @@
 //! taken back ([`crate::tasks`]). Looked at while messages come, the package every few seconds. What always
 //! holds: nothing is scanned before the first look succeeded (a block list that could not be read must not mean
 //! "clean"), and workers load from a folder that is complete: a new state is a new folder, switched by one
-//! rename, and switched back when they can not load it.
+//! rename, and switched back when they can not load it. What is pinned ([`Pinned`]) is read from its copies
+//! instead, and its package is the one that was in force then.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use portcullis_core::batch::Failed;
+use portcullis_core::domain::engine::{EngineIdentity, HASH_REPUTATION, YARA_X};
 use portcullis_core::domain::submission::ObjectRef;
 use portcullis_core::domain::yara::{InForce, Package};
+use portcullis_core::overrides::{EngineStates, Pinned};
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::Objects;
 use portcullis_core::store::settings::Settings;
@@ -26,8 +30,8 @@ use tokio::sync::Mutex;
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Largest definitions, in bytes, all together.
 const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
-/// What is mirrored.
-const PREFIXES: [&str; 2] = ["yara/", "hashes/"];
+/// What is mirrored, and whose definitions it is.
+const PREFIXES: [(&str, EngineIdentity); 2] = [("yara/", YARA_X), ("hashes/", HASH_REPUTATION)];
 
 /// The mirror.
 #[derive(Debug)]
@@ -54,10 +58,35 @@ struct State {
 struct Seen {
     /// Keys and ETags.
     names: Vec<(String, String)>,
-    /// Version of the package.
-    package: Option<String>,
+    wanted: Wanted,
     /// What clamd last said of itself. While it is silent, that stays: what fails now is not remembered as a verdict.
     clamd: Option<String>,
+}
+
+/// What settings say is to be in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    /// Version of the package.
+    package: Option<String>,
+    /// What stays as it was, by engine id.
+    pins: BTreeMap<String, Pinned>,
+}
+
+impl Wanted {
+    fn new(in_force: Option<InForce>, states: Option<EngineStates>) -> Self {
+        let pins = states.unwrap_or_default().pins();
+        let active = match pins.get(YARA_X.id) {
+            Some(pinned) => pinned.package.clone(),
+            None => in_force.unwrap_or_default().active,
+        };
+        Self { package: active.map(|package| package.version), pins }
+    }
+}
+
+/// An object, and its place in the folder of definitions.
+struct Listed {
+    name: String,
+    object: ObjectRef,
 }
 
 fn retry(error: &(dyn std::error::Error + 'static)) -> Failed {
@@ -87,13 +116,13 @@ impl DefinitionsSync {
     pub(crate) async fn refresh(&self, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
         let mut state = self.state.lock().await;
         let recent = state.looked.is_some_and(|at| at.elapsed() < INTERVAL);
-        let result = match settings.get::<InForce>(InForce::SETTING).await {
-            Ok(in_force) => {
-                let package = in_force.unwrap_or_default().active.map(|package| package.version);
-                if recent && (state.failed || state.seen.as_ref().is_some_and(|seen| seen.package == package)) {
+        let result = match tokio::try_join!(settings.get(InForce::SETTING), settings.get(EngineStates::SETTING)) {
+            Ok((in_force, states)) => {
+                let wanted = Wanted::new(in_force, states);
+                if recent && (state.failed || state.seen.as_ref().is_some_and(|seen| seen.wanted == wanted)) {
                     return Ok(());
                 }
-                self.update(&mut state.seen, package, pool, settings).await
+                self.update(&mut state.seen, wanted, pool, settings).await
             }
             Err(_) if recent => return Ok(()),
             Err(error) => Err(retry(&error)),
@@ -111,23 +140,23 @@ impl DefinitionsSync {
     /// Looks now, and says when what is there can not be used.
     pub(crate) async fn refresh_now(&self, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
         let mut state = self.state.lock().await;
-        let (in_force, _) = settings.versioned::<InForce>(InForce::SETTING).await.map_err(|error| retry(&error))?;
-        let package = in_force.unwrap_or_default().active.map(|package| package.version);
-        let result = self.update(&mut state.seen, package, pool, settings).await;
+        let (in_force, _) = settings.versioned(InForce::SETTING).await.map_err(|error| retry(&error))?;
+        let (states, _) = settings.versioned(EngineStates::SETTING).await.map_err(|error| retry(&error))?;
+        let result = self.update(&mut state.seen, Wanted::new(in_force, states), pool, settings).await;
         (state.looked, state.failed) = (Some(Instant::now()), result.is_err());
         result
     }
 
     /// Brings the workers up to what the bucket holds.
-    async fn update(&self, seen: &mut Option<Seen>, package: Option<String>, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
-        let listed = self.list().await.map_err(|error| retry(&error))?;
-        let names = listed.iter().map(|object| (object.key.clone(), object.etag.clone())).collect();
+    async fn update(&self, seen: &mut Option<Seen>, wanted: Wanted, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
+        let listed = self.list(&wanted).await.map_err(|error| retry(&error))?;
+        let names = listed.iter().map(|listed| (listed.object.key.clone(), listed.object.etag.clone())).collect();
         let clamd = self.clamd_version().await.or_else(|| seen.as_ref()?.clamd.clone());
-        let now = Seen { names, package, clamd };
+        let now = Seen { names, wanted, clamd };
         if seen.as_ref() == Some(&now) {
             return Ok(());
         }
-        let folder = self.mirror(&listed, now.package.as_deref()).await?;
+        let folder = self.mirror(&listed, now.wanted.package.as_deref()).await?;
         let previous = tokio::fs::read_link(&self.current).await.ok();
         self.switch(&folder).await?;
         let status = match pool.reload().await {
@@ -150,7 +179,7 @@ impl DefinitionsSync {
         let version = pool.version().await.map_err(|death| Failed::Retry(format!("a worker could not load the definitions: {death}")))?;
         settings.put(PUBLISHED, &status).await.map_err(|error| retry(&error))?;
         settings.put(VERSION, &version).await.map_err(|error| retry(&error))?;
-        tracing::info!(files = now.names.len(), package = now.package, "definitions loaded");
+        tracing::info!(files = now.names.len(), package = now.wanted.package, "definitions loaded");
         *seen = Some(now);
         Ok(())
     }
@@ -160,13 +189,17 @@ impl DefinitionsSync {
         tokio::task::spawn_blocking(move || portcullis_engines::clamd_version(&address)).await.ok().flatten()
     }
 
-    async fn list(&self) -> Result<Vec<ObjectRef>, StoreError> {
+    async fn list(&self, wanted: &Wanted) -> Result<Vec<Listed>, StoreError> {
         let mut found = Vec::new();
-        for prefix in PREFIXES {
-            found.extend(self.objects.list(&self.bucket, prefix).await?);
+        for (prefix, engine) in PREFIXES {
+            let folder = wanted.pins.get(engine.id).map_or("", |pinned| pinned.folder.as_str());
+            for object in self.objects.list(&self.bucket, &format!("{folder}{prefix}")).await? {
+                // "Folders" that consoles create are empty objects.
+                if let Some(name) = object.key.strip_prefix(folder).filter(|name| !name.ends_with('/')) {
+                    found.push(Listed { name: name.to_owned(), object });
+                }
+            }
         }
-        // "Folders" that consoles create are empty objects.
-        found.retain(|object| !object.key.ends_with('/'));
         Ok(found)
     }
 
@@ -175,31 +208,32 @@ impl DefinitionsSync {
     }
 
     /// Copies an object into a folder of definitions. Hash lists have hundreds of megabytes: they never are in memory.
-    async fn fetch(&self, folder: &Path, object: &ObjectRef) -> Result<(), Failed> {
-        let Some(last) = object.size.checked_sub(1) else { return write(folder, &object.key, b"").await };
-        write(folder, &object.key, b"").await?;
-        let mut file = tokio::fs::OpenOptions::new().append(true).open(folder.join(&object.key)).await.map_err(|e| disk(&e))?;
+    async fn fetch(&self, folder: &Path, listed: &Listed) -> Result<(), Failed> {
+        let Listed { name, object } = listed;
+        let Some(last) = object.size.checked_sub(1) else { return write(folder, name, b"").await };
+        write(folder, name, b"").await?;
+        let mut file = tokio::fs::OpenOptions::new().append(true).open(folder.join(name)).await.map_err(|e| disk(&e))?;
         let mut body = self.objects.read(object, 0, last).await.map_err(|error| retry(&error))?;
         while let Some(part) = body.next().await {
-            let part = part.map_err(|error| Failed::Retry(format!("definition `{}` broke off: {error}", object.key)))?;
+            let part = part.map_err(|error| Failed::Retry(format!("definition `{name}` broke off: {error}")))?;
             file.write_all(&part).await.map_err(|e| disk(&e))?;
         }
         file.flush().await.map_err(|e| disk(&e))?;
         match file.metadata().await.map_err(|e| disk(&e))?.len() {
             size if size == object.size => Ok(()),
-            size => Err(Failed::Retry(format!("definition `{}` has {size} bytes instead of {}", object.key, object.size))),
+            size => Err(Failed::Retry(format!("definition `{name}` has {size} bytes instead of {}", object.size))),
         }
     }
 
     /// Writes a complete new folder.
-    async fn mirror(&self, listed: &[ObjectRef], package: Option<&str>) -> Result<PathBuf, Failed> {
-        if listed.iter().map(|object| object.size).sum::<u64>() > MAX_BYTES {
+    async fn mirror(&self, listed: &[Listed], package: Option<&str>) -> Result<PathBuf, Failed> {
+        if listed.iter().map(|listed| listed.object.size).sum::<u64>() > MAX_BYTES {
             return Err(Failed::Retry(format!("definitions are larger than {MAX_BYTES} bytes")));
         }
         tokio::fs::create_dir_all(&self.base).await.map_err(|e| disk(&e))?;
         let folder = tempfile::Builder::new().prefix("set-").tempdir_in(&self.base).map_err(|e| disk(&e))?;
-        for object in listed {
-            self.fetch(folder.path(), object).await?;
+        for listed in listed {
+            self.fetch(folder.path(), listed).await?;
         }
         if let Some(version) = package {
             let body = self.document(&Package::key(version)).await?;

@@ -8,6 +8,7 @@ use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::parts::{self, Position};
 use portcullis_core::domain::submission::{Basis, ObjectRef, Owner, Source, Submission, Wishes};
 use portcullis_core::domain::verdict::Verdict;
+use portcullis_core::overrides::Overrides;
 use portcullis_core::rules;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::UPLOAD_PREFIX;
@@ -16,6 +17,7 @@ use portcullis_engines::Resume;
 
 use crate::message::Request;
 use crate::verdict::Judged;
+use crate::work::Plan;
 use crate::{Scan, ScanFailure};
 
 /// Sweep looks at a submission made by an S3 event after this time, ms.
@@ -135,6 +137,7 @@ impl Scan {
         let Some(rule) = rule else {
             return failed(format!("Rule `{}` does not exist any more.", submission.rule));
         };
+        let overrides = Overrides::in_force(&self.settings).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
         let basis = Basis { rule: rule.version(), ..Basis::default() };
         let failed = |detail: String| Ok(self::failed(submission, object, basis.clone(), detail));
         if object.size > rule.max_file_size {
@@ -148,7 +151,7 @@ impl Scan {
             () = &mut beat => Ok(Ended::LostClaim),
             // Dropping the work ends its worker process.
             () = tokio::time::sleep(left) => failed(submission.overdue().into()),
-            ended = self.run_worker(claimed, object, rule, ends_at) => ended,
+            ended = self.run_worker(claimed, object, Plan { rule, overrides }, ends_at) => ended,
         }
     }
 

@@ -12,6 +12,7 @@ use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::submission::{Basis, ObjectRef};
 use portcullis_core::domain::verdict::{Code, Verdict};
 use portcullis_core::error::chain;
+use portcullis_core::overrides::Overrides;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::scans::{Claimed, MAX_TRIES};
 use portcullis_engines::{Analysis, Job, Resume, WorkerDeath};
@@ -25,9 +26,16 @@ const LEAST_MS: i64 = 15_000;
 /// Kept back for a run that pauses: what is running ends, or is ended (5 s each).
 const PAUSE_MS: i64 = 10_000;
 
+/// What decides about a file, read once.
+pub(crate) struct Plan {
+    pub(crate) rule: Rule,
+    pub(crate) overrides: Overrides,
+}
+
 impl Scan {
     /// Everything that needs the object itself.
-    pub(crate) async fn run_worker(&self, claimed: &Claimed, object: &ObjectRef, rule: Rule, ends_at: i64) -> Result<Ended, ScanFailure> {
+    pub(crate) async fn run_worker(&self, claimed: &Claimed, object: &ObjectRef, plan: Plan, ends_at: i64) -> Result<Ended, ScanFailure> {
+        let Plan { rule, overrides } = plan;
         let submission = &claimed.record.submission;
         let _slot = self.slots.acquire().await.map_err(|_| Failed::Retry("the scan function is ending".into()))?;
         // Others had the slot: no fault of this file, so its message does not count as failed.
@@ -35,7 +43,7 @@ impl Scan {
             return Ok(Ended::Paused(None));
         }
         let definitions = self.pool.version().await.map_err(|death| Failed::Retry(death.to_string()))?;
-        let basis = Basis { rule: rule.version(), definitions, cached_from: None };
+        let basis = Basis { rule: rule.version(), definitions: overrides.definitions(&definitions), cached_from: None };
         let file = match fetch::to_disk(&self.objects, object, self.pool.scratch_dir()).await {
             Ok(file) => file,
             Err(StoreError::Conflict { .. } | StoreError::Missing { .. }) => {
@@ -62,6 +70,7 @@ impl Scan {
             time_budget_ms: rule.timeout_seconds.saturating_mul(1000),
             scratch_dir: self.pool.scratch_dir().to_owned(),
             rule,
+            overrides,
         };
         let mut resume = self.resume(claimed).await?;
         loop {
@@ -72,7 +81,7 @@ impl Scan {
             resume.pause_after(Some(self.slice(left)));
             let run = self.pool.run(&job, &mut resume).await;
             // What it really rests on: the definitions may have been switched since.
-            let basis = Basis { definitions: resume.definitions().to_owned(), ..basis.clone() };
+            let basis = Basis { definitions: job.overrides.definitions(resume.definitions()), ..basis.clone() };
             match run {
                 Ok(Analysis::Report(report)) => {
                     let shared = sha256.map(|sha256| cache::place(submission, &job.rule, &basis, sha256));

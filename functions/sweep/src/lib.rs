@@ -34,6 +34,7 @@ use portcullis_core::store::queue::Queue;
 use portcullis_core::store::rescans::Rescans;
 use portcullis_core::store::scans::{Due, Scans};
 use portcullis_core::store::settings::Settings;
+use portcullis_core::update;
 use serde::Serialize;
 
 /// Time in which an upload that was announced may arrive, in ms: the longest presigned life (15 min) and a minute.
@@ -118,6 +119,14 @@ impl Sweep {
             Err(error) => {
                 swept.errors += 1;
                 tracing::error!(error = %portcullis_core::error::chain(&error), "the rescan does not get on");
+            }
+        }
+        match update::renew(&self.settings, &self.scan_queue, now_ms()).await {
+            Ok(true) => tracing::info!("definitions are renewed on schedule"),
+            Ok(false) => {}
+            Err(error) => {
+                swept.errors += 1;
+                tracing::error!(error = %portcullis_core::error::chain(&error), "definitions can not be renewed");
             }
         }
         if swept != Swept::default() {

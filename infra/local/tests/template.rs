@@ -310,6 +310,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dynamodb: BatchGetItem GetItem PutItem Query UpdateItem on DataTableArn",
             "dynamodb: Query on DataTableArn/index/history",
             "sqs: GetQueueAttributes SendMessage on ScanQueueArn",
+            "s3: GetObject on DefinitionsBucketArn/hashes/* DefinitionsBucketArn/yara/*",
+            "s3: ListBucket on DefinitionsBucketArn",
+            "s3: DeleteObject PutObject on DefinitionsBucketArn/pinned/*",
         ],
     ),
     (

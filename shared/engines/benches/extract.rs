@@ -19,6 +19,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use portcullis_core::domain::rule::Rule;
+use portcullis_core::overrides::Overrides;
 use portcullis_engines::{Definitions, Job, analyse};
 
 const ROUNDS: usize = 5;
@@ -101,7 +102,15 @@ fn sevenz(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 fn ours(definitions: &Definitions, archive: &Path, scratch: &Path) -> f64 {
     let rule = Rule { engines: vec!["Hash Reputation".into()], timeout_seconds: 900, ..Rule::default() };
     let name = archive.file_name().unwrap().to_string_lossy().into_owned();
-    let job = Job { path: archive.into(), name, passwords: Vec::new(), rule, time_budget_ms: 900_000, scratch_dir: scratch.into() };
+    let job = Job {
+        path: archive.into(),
+        name,
+        passwords: Vec::new(),
+        rule,
+        time_budget_ms: 900_000,
+        scratch_dir: scratch.into(),
+        overrides: Overrides::default(),
+    };
     let start = Instant::now();
     let report = analyse(definitions, &job);
     let took = start.elapsed().as_secs_f64();

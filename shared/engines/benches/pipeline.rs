@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::Code;
+use portcullis_core::overrides::Overrides;
 use portcullis_engines::engine::yara::Yara;
 use portcullis_engines::{AnalysisReport, Definitions, Job, analyse};
 use yara_x::Scanner;
@@ -66,7 +67,15 @@ fn job(path: &Path, scratch: &Path) -> Job {
     let mut rule = Rule { timeout_seconds: 900, max_file_size: u64::MAX, ..Rule::default() };
     rule.extraction.timeout_seconds = 900;
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    Job { path: path.into(), name, passwords: Vec::new(), rule, time_budget_ms: 900_000, scratch_dir: scratch.into() }
+    Job {
+        path: path.into(),
+        name,
+        passwords: Vec::new(),
+        rule,
+        time_budget_ms: 900_000,
+        scratch_dir: scratch.into(),
+        overrides: Overrides::default(),
+    }
 }
 
 /// Seconds on the clock, seconds of CPU, and the value.

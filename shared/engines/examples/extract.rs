@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use portcullis_core::domain::rule::Rule;
+use portcullis_core::overrides::Overrides;
 use portcullis_engines::{Definitions, Job, analyse};
 
 fn main() -> ExitCode {
@@ -20,7 +21,15 @@ fn main() -> ExitCode {
     }
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let job = Job { path, name, passwords: Vec::new(), rule: Rule::default(), time_budget_ms: 60_000, scratch_dir: std::env::temp_dir() };
+        let job = Job {
+            path,
+            name,
+            passwords: Vec::new(),
+            rule: Rule::default(),
+            time_budget_ms: 60_000,
+            scratch_dir: std::env::temp_dir(),
+            overrides: Overrides::default(),
+        };
         let report = analyse(&definitions, &job);
         for file in std::iter::once(&report.root).chain(&report.children) {
             let detail = file.verdict.detail.replace(['\t', '\n'], " ");

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use portcullis_core::domain::report::{AnalysisReport, FileReport};
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::Code;
+use portcullis_core::overrides::Overrides;
 use portcullis_engines::{Definitions, Job, analyse};
 
 #[derive(Default)]
@@ -172,6 +173,7 @@ fn job(path: &Path, scratch: &Path, deep: bool) -> Job {
         rule,
         time_budget_ms: 120_000,
         scratch_dir: scratch.into(),
+        overrides: Overrides::default(),
     }
 }
 

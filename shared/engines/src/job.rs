@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use portcullis_core::domain::rule::Rule;
+use portcullis_core::overrides::Overrides;
 use serde::{Deserialize, Serialize};
 
 /// One file to analyse.
@@ -23,9 +24,17 @@ pub struct Job {
     pub time_budget_ms: u64,
     /// Directory for contents that do not stay in memory. Files in it have no names.
     pub scratch_dir: PathBuf,
+    /// Engines that are switched off, and listed contents.
+    #[serde(default)]
+    pub overrides: Overrides,
 }
 
 impl Job {
+    /// Version of everything that decides beside the definitions: of the rule and of the overrides.
+    pub fn version(&self) -> String {
+        format!("{}{}", self.rule.version(), self.overrides.version())
+    }
+
     /// Time for the whole analysis.
     pub fn budget(&self) -> Duration {
         Duration::from_millis(self.time_budget_ms).min(Duration::from_secs(self.rule.timeout_seconds))
@@ -57,6 +66,7 @@ mod tests {
             rule: Rule::default(),
             time_budget_ms: 1,
             scratch_dir: "/tmp".into(),
+            overrides: Overrides::default(),
         };
         assert!(!format!("{job:?}").contains("hunter2"));
     }
@@ -64,7 +74,15 @@ mod tests {
     #[test]
     fn the_shorter_of_budget_and_rule_applies() {
         let rule = Rule { timeout_seconds: 2, ..Rule::default() };
-        let mut job = Job { path: "/x".into(), name: String::new(), passwords: vec![], rule, time_budget_ms: 9_000, scratch_dir: "/tmp".into() };
+        let mut job = Job {
+            path: "/x".into(),
+            name: String::new(),
+            passwords: vec![],
+            rule,
+            time_budget_ms: 9_000,
+            scratch_dir: "/tmp".into(),
+            overrides: Overrides::default(),
+        };
         assert_eq!(job.budget(), Duration::from_secs(2));
         job.time_budget_ms = 500;
         assert_eq!(job.budget(), Duration::from_millis(500));

@@ -217,3 +217,64 @@ fn hits_of_rules_without_severity_block_or_inform_as_the_rule_says() {
     let both = [&marked[..], &eicar()].concat();
     assert_eq!(inform(&both).root.verdict.code, Code::Infected, "a rule with a severity counts");
 }
+
+#[test]
+fn engines_that_are_switched_off_do_not_look_and_prove_nothing() {
+    let off = |names: &[&str], name: &str, content: &[u8], change: fn(&mut portcullis_core::domain::rule::Rule)| {
+        let mut case = Case::new(name, content).rule(change);
+        case.job.overrides.disabled = names.iter().map(|name| (*name).to_owned()).collect();
+        case.run()
+    };
+    let all = ["YARA-X", "Hash Reputation", "Documents", "PDF", "Scripts", "Executables"];
+    let archive = zip(&[("e.com", &eicar()), ("ok.txt", b"fine")]);
+    let report = off(&["YARA-X"], "a.zip", &archive, |_| {});
+    assert!(
+        std::iter::once(&report.root)
+            .chain(&report.children)
+            .all(|file| file.engines.len() == 5 && file.engines.iter().all(|row| row.name != "YARA-X"))
+    );
+    assert_eq!(lines(&off(&all, "a.zip", &archive, |_| {})), ["10 a.zip", "10 a.zip/e.com", "10 a.zip/ok.txt"]);
+    assert_eq!(off(&all, "a.txt", b"fine", |rule| rule.tolerate = vec![Code::FileTypeMismatch]).root.verdict.code, Code::NotScanned);
+    // Types that are not scanned are looked up in the hash lists: without those they are not let in.
+    let skips = |rule: &mut portcullis_core::domain::rule::Rule| rule.types.skip = vec!["text/plain".into()];
+    assert_eq!(off(&["Documents"], "a.txt", b"fine", skips).root.verdict.code, Code::Allowlisted);
+    assert_eq!(off(&["Hash Reputation"], "a.txt", b"fine", skips).root.verdict.code, Code::NotScanned);
+    // A rule that asks for an engine by name can not do without it, unless it says so.
+    let named = off(&["PDF"], "a.txt", b"fine", |rule| rule.engines = vec!["YARA-X".into(), "PDF".into()]).root.verdict;
+    assert!(named.code == Code::Failed && named.detail.contains("PDF"), "{named:?}");
+    assert_eq!(off(&["PDF"], "a.txt", b"fine", |rule| rule.required_engines = vec!["PDF".into()]).root.verdict.code, Code::Failed);
+    let optional = off(&["PDF"], "a.txt", b"fine", |rule| {
+        rule.engines = vec!["YARA-X".into(), "PDF".into()];
+        rule.required_engines = vec!["YARA-X".into()];
+    });
+    assert_eq!((optional.root.verdict.code, optional.root.engines.len()), (Code::NoThreatDetected, 1));
+}
+
+#[test]
+fn the_lists_of_the_administration_decide_without_any_engine_of_their_own() {
+    use portcullis_core::domain::skip::{Listed, Skipped};
+    let run = |content: &[u8], change: &dyn Fn(&mut portcullis_core::overrides::Overrides, &portcullis_core::domain::report::Digests)| {
+        let mut case = Case::new("a.zip", &zip(&[("e.com", content), ("ok.txt", b"fine")]));
+        case.job.rule.required_engines = vec!["YARA-X".into()];
+        change(&mut case.job.overrides, &Case::new("x", content).run().root.digests);
+        case.job.overrides.disabled.insert("Hash Reputation".into());
+        case.run()
+    };
+    let listed = || Listed { comment: "ticket 7".into() };
+    let allowed = run(&eicar(), &|overrides, digests| drop(overrides.lists.whitelist.insert(digests.sha512.clone(), listed())));
+    assert_eq!(lines(&allowed), ["0 a.zip", "7 a.zip/e.com", "0 a.zip/ok.txt"]);
+    for kind in 0..4 {
+        let blocked = run(b"bad", &|overrides, digests| {
+            let digest = [&digests.md5, &digests.sha1, &digests.sha256, &digests.sha512][kind];
+            overrides.lists.blacklist.insert(digest.clone(), listed());
+        });
+        assert_eq!(lines(&blocked), ["8 a.zip", "8 a.zip/e.com", "0 a.zip/ok.txt"]);
+        assert_eq!(blocked.children[0].verdict.detail, "ticket 7");
+    }
+    let skip = |engines: &[&str]| Skipped { comment: String::new(), engines: engines.iter().map(|name| (*name).to_owned()).collect() };
+    let one = run(&eicar(), &|overrides, digests| drop(overrides.lists.skip.insert(digests.sha256.clone(), skip(&["YARA-X"]))));
+    assert_eq!(lines(&one), ["0 a.zip", "0 a.zip/e.com", "0 a.zip/ok.txt"]);
+    let every = ["YARA-X", "Documents", "PDF", "Scripts", "Executables"];
+    let none = run(&eicar(), &|overrides, digests| drop(overrides.lists.skip.insert(digests.sha256.clone(), skip(&every))));
+    assert_eq!(lines(&none), ["10 a.zip", "10 a.zip/e.com", "0 a.zip/ok.txt"], "not shown to any engine is not clean");
+}

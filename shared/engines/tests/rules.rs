@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::Code;
+use portcullis_core::overrides::Overrides;
 use portcullis_engines::vetting::{known_bad, known_clean};
 use portcullis_engines::{Job, WorkerConfig, WorkerPool};
 
@@ -105,6 +106,7 @@ async fn a_package_works_beside_the_bundled_rules_with_the_same_name_in_two_file
             rule: Rule::default(),
             time_budget_ms: 60_000,
             scratch_dir: bench.dir.path().join("scratch"),
+            overrides: Overrides::default(),
         };
         bench.pool.analyse(job).await.unwrap().root.verdict.code
     };

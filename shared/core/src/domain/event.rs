@@ -71,6 +71,9 @@ pub struct VerdictEvent {
     pub queue_ms: i64,
     /// Claim to verdict, ms.
     pub scan_ms: i64,
+    /// Time of the verdict, ms since the epoch; 0 = not told.
+    #[serde(default)]
+    pub ended_at: i64,
     /// Whether somebody is to be called back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub callback: bool,
@@ -110,6 +113,7 @@ impl VerdictEvent {
             children: outcome.child_count,
             queue_ms: outcome.started_at - record.submission.created_at,
             scan_ms: outcome.finished_at - outcome.started_at,
+            ended_at: outcome.finished_at,
             callback: record.submission.wishes.callback_url.is_some(),
             revised: None,
         })

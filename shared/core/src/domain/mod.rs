@@ -8,6 +8,7 @@ pub mod name;
 pub mod parts;
 pub mod report;
 pub mod rule;
+pub mod skip;
 pub mod submission;
 pub mod types;
 pub mod verdict;

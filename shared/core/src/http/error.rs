@@ -102,6 +102,12 @@ codes! {
     BrokenForm = 400, "The multipart/form-data body is malformed.";
     /// A user of that name exists.
     Conflict = 409, "Already exists";
+    /// The settings that a change was made of are no longer in force (`If-Match`).
+    ChangedMeanwhile = 412, "The settings were changed meanwhile: read them again.";
+    /// The store did not take a change of settings (contract §1.7).
+    NotModified = 500, "Error while modifying configuration";
+    /// The licence file is none (contract L2).
+    InvalidLicense = 400, "Invalid license";
     /// Later work.
     NotImplemented = 501, "Not implemented";
     /// Everything else.

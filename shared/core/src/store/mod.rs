@@ -19,6 +19,7 @@
 //! | session | `SESSION#<sha256 of the key>` | `SESSION` | BatchGetItem |
 //! | delivery of a webhook | `WEBHOOK#<data_id or batch_id>` | `DELIVERY` | GetItem |
 //! | configuration | `CONFIG` | name | GetItem, cached 5 s |
+//! | counts of an hour | `STATS#<shard>` | hours since the epoch | Query by time ([`stats`]) |
 //!
 //! Items stay far below 400 KB. `expires_at` (seconds) is the TTL attribute; DynamoDB deletes late, so
 //! reads filter on it. What always holds: a fault says by type whether a retry can help.
@@ -38,6 +39,7 @@ pub mod rescans;
 pub mod scans;
 pub mod secrets;
 pub mod settings;
+pub mod stats;
 pub(crate) mod transact;
 
 use aws_sdk_dynamodb::error::SdkError;

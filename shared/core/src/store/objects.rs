@@ -7,10 +7,13 @@ use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier, Tag, Tagging};
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::StoreError;
 use crate::domain::submission::ObjectRef;
 
+/// What a key keeps as it is in `x-amz-copy-source`.
+const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 /// Key prefix of uploads; the rest of the key is the data id.
 pub const UPLOAD_PREFIX: &str = "in/";
 /// Tags on one object at most (S3).
@@ -141,6 +144,18 @@ impl Objects {
             .await
             .map_err(|e| StoreError::from_sdk("store a document", e))?;
         Ok(())
+    }
+
+    /// Copies exactly this object within its bucket, without its bytes passing through here. At most 5 GiB (S3).
+    pub async fn copy(&self, object: &ObjectRef, to: &str) -> Result<(), StoreError> {
+        let source = format!("{}/{}", object.bucket, utf8_percent_encode(&object.key, KEY));
+        let request =
+            self.client.copy_object().bucket(&object.bucket).key(to).copy_source(source).copy_source_if_match(format!("\"{}\"", object.etag));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(SdkError::ServiceError(service)) if service.raw().status().as_u16() == 412 => Err(StoreError::Conflict { what: "copy an object" }),
+            Err(error) => Err(StoreError::from_sdk("copy an object", error)),
+        }
     }
 
     /// Reads a small document.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::engine::{CATALOGUE, EngineIdentity, EngineStatus};
+use crate::overrides::EngineStates;
 
 /// One engine; all eleven fields are needed by clients.
 #[derive(Clone, Debug, Serialize)]
@@ -35,8 +36,8 @@ pub struct NodeEngine {
 
 /// The catalogue with what the scan function last published. Before its first start the engines are
 /// listed with this software's version and no definition date: they are part of it and will be there.
-pub fn list(published: &[EngineStatus]) -> Vec<Engine> {
-    rows(published)
+pub fn list(published: &[EngineStatus], states: &EngineStates) -> Vec<Engine> {
+    rows(published, states)
         .map(|(identity, status)| Engine {
             active: status.active,
             def_time: status.def_time.clone(),
@@ -47,15 +48,19 @@ pub fn list(published: &[EngineStatus]) -> Vec<Engine> {
             eng_type: "Bundled engine",
             eng_ver: status.version,
             engine_type: identity.kind,
-            state: if status.active { "production" } else { "permanently failed" },
+            state: match status.active {
+                true => "production",
+                false if states.is_disabled(identity) => "disabled",
+                false => "permanently failed",
+            },
             kind: "engine",
         })
         .collect()
 }
 
 /// The same for `/stat/nodes`.
-pub fn list_of_node(published: &[EngineStatus]) -> Vec<NodeEngine> {
-    rows(published)
+pub fn list_of_node(published: &[EngineStatus], states: &EngineStates) -> Vec<NodeEngine> {
+    rows(published, states)
         .map(|(identity, status)| NodeEngine {
             active: status.active,
             db_ver: status.def_time.clone(),
@@ -68,7 +73,8 @@ pub fn list_of_node(published: &[EngineStatus]) -> Vec<NodeEngine> {
         .collect()
 }
 
-fn rows(published: &[EngineStatus]) -> impl Iterator<Item = (&'static EngineIdentity, EngineStatus)> + '_ {
+/// The engines that are there, each with what it says of itself; one that is switched off is not active, whatever it says.
+pub fn rows<'a>(published: &'a [EngineStatus], decided: &'a EngineStates) -> impl Iterator<Item = (&'static EngineIdentity, EngineStatus)> + 'a {
     CATALOGUE.iter().filter_map(|identity| {
         let status = published.iter().find(|status| status.name == identity.name).cloned();
         // Optional engines are part of this software only where a scan function says that it has them.
@@ -81,7 +87,9 @@ fn rows(published: &[EngineStatus]) -> impl Iterator<Item = (&'static EngineIden
                 issues: Vec::new(),
             })
         };
-        Some((identity, status.or_else(bundled)?))
+        let mut status = status.or_else(bundled)?;
+        status.active &= !decided.is_disabled(identity);
+        Some((identity, status))
     })
 }
 
@@ -97,15 +105,26 @@ mod tests {
     #[test]
     fn an_optional_engine_is_listed_where_it_runs() {
         use crate::domain::engine::CLAMAV;
-        let names = |published: &[EngineStatus]| list(published).iter().map(|engine| engine.eng_name).collect::<Vec<_>>();
+        let names = |published: &[EngineStatus]| list(published, &EngineStates::default()).iter().map(|engine| engine.eng_name).collect::<Vec<_>>();
         assert!(!names(&[]).contains(&CLAMAV.name));
         let runs = EngineStatus { name: CLAMAV.name.into(), version: "1.4.6".into(), def_time: String::new(), active: true, issues: Vec::new() };
         assert!(names(&[runs]).contains(&CLAMAV.name));
     }
 
     #[test]
+    fn an_engine_that_is_switched_off_is_listed_as_such() {
+        use crate::domain::engine::YARA_X;
+        use crate::overrides::EngineState;
+        let mut states = EngineStates::default();
+        states.set(&YARA_X, EngineState { disabled: true, ..EngineState::default() });
+        let engines = serde_json::to_value(list(&[], &states)).unwrap();
+        let off: Vec<_> = engines.as_array().unwrap().iter().filter(|engine| engine["active"] == false).collect();
+        assert_eq!((off.len(), &off[0]["eng_name"], &off[0]["state"]), (1, &YARA_X.name.into(), &"disabled".into()));
+    }
+
+    #[test]
     fn each_engine_has_the_eleven_fields_and_one_is_active() {
-        let engines = serde_json::to_value(list(&[])).unwrap();
+        let engines = serde_json::to_value(list(&[], &EngineStates::default())).unwrap();
         for engine in engines.as_array().unwrap() {
             assert_eq!(engine.as_object().unwrap().len(), 11, "{engine}");
         }

@@ -5,6 +5,7 @@
 
 use crate::domain::rule::Rule;
 use crate::domain::submission::{Basis, Record};
+use crate::overrides::Overrides;
 use crate::store::settings::Settings;
 use crate::wire::engines::VERSION;
 
@@ -17,7 +18,9 @@ const DEFINITIONS: &str = "enginedefinitions";
 pub async fn of_record(settings: &Settings, record: &Record) -> Vec<&'static str> {
     let Some(outcome) = &record.outcome else { return Vec::new() };
     let rules = crate::rules::in_force(settings).await.ok();
-    let definitions: Option<String> = settings.get(VERSION).await.ok().flatten();
+    let published: Option<String> = settings.get(VERSION).await.ok().flatten();
+    let overrides = Overrides::in_force(settings).await.ok();
+    let definitions = published.zip(overrides).map(|(published, overrides)| overrides.definitions(&published));
     compare(&outcome.basis, &record.submission.rule, rules.as_deref(), definitions.as_deref())
 }
 

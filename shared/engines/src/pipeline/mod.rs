@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         for mut result in scanned {
             if !missing.is_empty() {
                 result.codes.push(Code::Failed);
-                result.detail = format!("the rule names engines that do not exist: {}", missing.join(", "));
+                result.detail = format!("the rule asks for engines that do not exist or are switched off: {}", missing.join(", "));
             }
             tree.scanned(result);
         }

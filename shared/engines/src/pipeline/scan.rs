@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use portcullis_core::domain::engine::{CATALOGUE, HASH_REPUTATION};
 use portcullis_core::domain::report::{Digests, EngineReport, FileType, YaraHit};
-use portcullis_core::domain::rule::Rule;
+use portcullis_core::domain::skip::SkipLists;
 use portcullis_core::domain::verdict::Code;
 use serde::{Deserialize, Serialize};
 
@@ -97,20 +97,26 @@ pub(super) fn typed(run: &Run<'_>, number: usize, bytes: &[u8]) -> (Option<FileT
     (file_type.ok(), clock::since(start))
 }
 
-/// Engines of the rule that do not exist: whoever asked for them must not believe that they looked.
+/// Engines that the rule asks for by name and that do not exist, or are switched off although it requires them: whoever
+/// asked for them must not believe that they looked.
 pub(super) fn missing(definitions: &Definitions, job: &Job) -> Vec<String> {
-    let exists = |name: &str| {
-        definitions.engines().any(|engine| engine.identity().name == name) || CATALOGUE.iter().any(|it| it.kind != "av" && it.name == name)
-    };
-    let runs = |name: &str| definitions.engines().any(|engine| engine.identity().name == name);
+    let is_there = |name: &str| definitions.engines().any(|engine| engine.identity().name == name);
+    let exists = |name: &str| is_there(name) || CATALOGUE.iter().any(|it| it.kind != "av" && it.name == name);
+    let is_off = |name: &str| job.overrides.disabled.contains(name);
     let rule = &job.rule;
-    let named = rule.engines.iter().filter(|name| !exists(name));
-    named.chain(rule.required_engines.iter().filter(|name| !runs(name))).cloned().collect()
+    let named = rule.engines.iter().filter(|name| !exists(name) || (is_off(name) && rule.requires(name)));
+    let required = rule.required_engines.iter().filter(|name| !is_there(name) || is_off(name));
+    let mut missing: Vec<String> = named.chain(required).cloned().collect();
+    missing.sort();
+    missing.dedup();
+    missing
 }
 
 fn wanted<'e>(definitions: &'e Definitions, job: &Job) -> Vec<&'e dyn Engine> {
     let names = &job.rule.engines;
-    definitions.engines().filter(|engine| names.is_empty() || names.iter().any(|name| name == engine.identity().name)).collect()
+    let is_named = |name: &str| names.is_empty() || names.iter().any(|named| named == name);
+    let runs = |name: &str| is_named(name) && !job.overrides.disabled.contains(name);
+    definitions.engines().filter(|engine| runs(engine.identity().name)).collect()
 }
 
 /// The engines of the rule, with sessions for this thread.
@@ -167,10 +173,29 @@ pub(super) fn child(run: &Run<'_>, runners: &mut [Runner<'_>], task: &Task) -> S
     }
     let engines_ms = clock::since(start);
     let found = runners.iter().zip(found).filter(|(runner, _)| task.is_for(runner.engine())).map(|(_, found)| found).collect();
-    let mut scanned = collect(task, found, &run.job.rule);
+    let mut scanned = collect(task, found, run.job, &digests);
     scanned.size = bytes.len() as u64;
     (scanned.digests, scanned.hash_ms, scanned.engines_ms) = (digests, hash_ms, engines_ms);
     scanned
+}
+
+/// What the skip lists of the administration say.
+fn listed(scanned: &mut Scanned, skips: &mut Vec<String>, lists: &SkipLists, digests: &Digests) {
+    if lists.is_empty() {
+        return;
+    }
+    if digests.sha256.is_empty() {
+        scanned.codes.push(Code::Failed);
+        scanned.detail = "the content could not be looked up in the block list".into();
+        return;
+    }
+    let ruled = lists.of(digests);
+    if let Some(comment) = ruled.blocked {
+        scanned.codes.push(Code::Blocklisted);
+        comment.clone_into(&mut scanned.detail);
+    }
+    scanned.codes.extend(ruled.allowed.then_some(Code::Allowlisted));
+    skips.extend(ruled.skips.into_iter().map(str::to_owned));
 }
 
 /// One engine on one content, with its own budget. It may end, panic or take too long: that is its own row.
@@ -184,10 +209,12 @@ fn look(run: &Run<'_>, runner: &mut Runner<'_>, subject: &Subject<'_>, task: &Ta
     run.watch.part(spot, limit, || runner.run(subject, own.min(ends))).unwrap_or_else(|fault| runner.gave_up(fault.text()))
 }
 
-fn collect(task: &Task, found: Vec<Option<Found>>, rule: &Rule) -> Scanned {
+fn collect(task: &Task, found: Vec<Option<Found>>, job: &Job, digests: &Digests) -> Scanned {
+    let rule = &job.rule;
     let mut scanned = Scanned::not_scanned(task.index, Code::Failed, "");
     scanned.codes.clear();
-    let skips: Vec<String> = found.iter().flatten().flat_map(|(_, outcome)| outcome.skips.clone()).collect();
+    let mut skips: Vec<String> = found.iter().flatten().flat_map(|(_, outcome)| outcome.skips.clone()).collect();
+    listed(&mut scanned, &mut skips, &job.overrides.lists, digests);
     for found in found {
         let Some((mut row, mut outcome)) = found else {
             scanned.codes.push(Code::Failed);

@@ -143,7 +143,7 @@ impl WorkerPool {
     pub async fn run(&self, job: &Job, resume: &mut Resume) -> Result<Analysis, WorkerDeath> {
         let _permit = self.shared.permits.acquire().await.map_err(|_| WorkerDeath::before_job("the pool is closed"))?;
         let mut worker = self.worker().await?;
-        resume.rest_on(&job.rule.version(), &worker.version);
+        resume.rest_on(&job.version(), &worker.version);
         let (start, before) = (Instant::now(), resume.finished());
         let limit = resume.limit(job) + GRACE;
         let mut began = None;

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use portcullis_core::domain::report::{AnalysisReport, FileReport};
 use portcullis_core::domain::rule::Rule;
+use portcullis_core::overrides::Overrides;
 use portcullis_engines::{Definitions, Job, analyse};
 use zip::write::{FullFileOptions, SimpleFileOptions};
 use zip::{CompressionMethod, ZipWriter};
@@ -35,7 +36,15 @@ impl Case {
         let path = dir.path().join("content");
         std::fs::write(&path, content).unwrap();
         let scratch_dir = dir.path().to_path_buf();
-        let job = Job { path, name: name.into(), passwords: Vec::new(), rule: Rule::default(), time_budget_ms: 60_000, scratch_dir };
+        let job = Job {
+            path,
+            name: name.into(),
+            passwords: Vec::new(),
+            rule: Rule::default(),
+            time_budget_ms: 60_000,
+            scratch_dir,
+            overrides: Overrides::default(),
+        };
         Self { dir, job }
     }
 

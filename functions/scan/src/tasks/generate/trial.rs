@@ -6,6 +6,7 @@ use portcullis_core::domain::engine::YARA_X;
 use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::Code;
 use portcullis_core::domain::yara::Package;
+use portcullis_core::overrides::Overrides;
 use portcullis_engines::vetting::{Sample, known_bad, known_clean};
 use portcullis_engines::{Job, WorkerConfig, WorkerPool};
 
@@ -53,6 +54,7 @@ impl Scan {
             rule: Rule { engines: vec![YARA_X.name.into()], ..Rule::default() },
             time_budget_ms: TIME_MS,
             scratch_dir: pool.scratch_dir().to_owned(),
+            overrides: Overrides::default(),
         };
         let report = pool.analyse(job).await.map_err(|death| format!("A worker did not survive the sample `{}`: {death}.", sample.name))?;
         Ok(report.root.engines.iter().find(|row| row.name == YARA_X.name).map_or(Code::NotScanned, |row| row.code))
