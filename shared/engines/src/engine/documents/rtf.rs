@@ -57,12 +57,12 @@ fn judge_object(object: &[u8], updates: bool) -> Option<&'static str> {
         return Some("Heur.RTF.Equation");
     }
     if class.starts_with(b"package") {
-        // Topic and item (each a length and text), size of the data, data.
+        // Topic and item (each a length and text), size of the data, data. The size stands where a stream has its own.
         let mut at = 12 + length;
         for _ in 0..2 {
             at += 4 + object.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize;
         }
-        return object.get(at + 4..).and_then(ole::judge_package);
+        return object.get(at..).and_then(ole::judge_package);
     }
     (updates && class.starts_with(b"ole2link")).then_some("Heur.RTF.UpdatingLink")
 }
@@ -173,8 +173,10 @@ mod tests {
         assert_eq!(judged(&format!("{{\\rt{{\\object\\objemb{{\\*\\objdata {equation}}}}}}}")).unwrap(), "Heur.RTF.Equation");
         let strewn = equation.chars().map(|c| format!("{{\\*\\abc{c}9 }}{c}\r\n")).collect::<Vec<_>>().concat();
         assert_eq!(judged(&format!("{{\\rtf1{{\\object{{\\*\\objdata {strewn}")).unwrap(), "Heur.RTF.Equation");
-        let script = object(b"Package", &[b"\x02\0\0\0\x02\0".as_slice(), b"a.txt\0C:\\a.vbs\0"].concat());
-        assert_eq!(judged(&format!("{{\\rtf1{{\\objdata {script}}}}}")).unwrap(), "Heur.Document.PackagedProgram");
+        for names in [b"a.txt\0C:\\a.vbs\0".as_slice(), b"a.js\0C:\\x.tmp\0"] {
+            let script = object(b"Package", &[b"\x02\0".as_slice(), names].concat());
+            assert_eq!(judged(&format!("{{\\rtf1{{\\objdata {script}}}}}")).unwrap(), "Heur.Document.PackagedProgram");
+        }
         let link = object(b"OLE2Link", b"");
         assert_eq!(judged(&format!("{{\\rtf1{{\\object\\objautlink\\objupdate{{\\objdata {link}}}}}}}")).unwrap(), "Heur.RTF.UpdatingLink");
         let hidden = object(b"Unknown", &[0; 90]).chars().map(|c| format!("\\q{c}")).collect::<Vec<_>>().concat();
