@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod corpus;
 mod hidden;
 mod make;
 mod sound;
