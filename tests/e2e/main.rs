@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod apart;
 mod auth;
 mod bad_input;
@@ -25,6 +26,7 @@ mod engines;
 mod fake;
 mod form;
 mod history;
+mod matrix;
 mod multipart;
 mod polling;
 mod rescan;

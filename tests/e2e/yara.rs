@@ -177,7 +177,8 @@ async fn sources_that_name_no_place_are_refused_and_nothing_is_stored() {
         (json!({ "http_sources": [{ "source": "file:///etc/passwd", "state": "enabled" }] }), "file:///etc/passwd"),
         (json!({ "http_sources": [{ "source": "https://example.com/a.zip", "state": "on" }] }), "on"),
         (json!({ "sources": [] }), "sources"),
-        (json!([]), "no object"),
+        (json!([]), "no JSON object"),
+        (json!({ "http_sources": [["https://example.com/a.zip", "enabled"]] }), "http_sources"),
     ] {
         let answer = put_sources(&client, &body).await;
         assert!(answer.status == StatusCode::BAD_REQUEST && answer.err().contains(named), "{named}: {answer:?}");

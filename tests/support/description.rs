@@ -20,7 +20,7 @@ pub fn served_at(url: &str) {
     bases().lock().unwrap().insert(path);
 }
 
-/// The route of a concrete path, by the rules of the routers: a literal segment beats a parameter.
+/// The route of a request, by the rules of the gateway: of those with its verb a literal segment beats a parameter.
 pub fn route(method: &str, path: &str) -> Option<&'static Route> {
     let path = path.strip_prefix(LEGACY_PREFIX).filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path);
     let wanted: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -29,9 +29,7 @@ pub fn route(method: &str, path: &str) -> Option<&'static Route> {
         parts.len() == wanted.len() && parts.iter().zip(&wanted).all(|(part, is)| part == is || (part.starts_with('{') && !is.is_empty()))
     };
     let literal = |route: &&Route| route.path.split('/').map(|part| !part.starts_with('{')).collect::<Vec<_>>();
-    // Of all that fit the path the most literal one answers, whatever its verbs.
-    let path = ROUTES.iter().filter(fits).max_by_key(literal)?.path;
-    ROUTES.iter().find(|route| route.path == path && route.method == method)
+    ROUTES.iter().filter(|route| route.method == method).filter(fits).max_by_key(literal)
 }
 
 /// The document's operation for a route.

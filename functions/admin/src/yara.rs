@@ -30,12 +30,12 @@ pub(crate) async fn sources(State(admin): State<Admin>, caller: Caller) -> Resul
 pub(crate) async fn put_sources(State(admin): State<Admin>, caller: Caller, body: Body) -> Result<Json<Sources>, ApiError> {
     let by = caller.require(Right::EnginesWrite)?;
     let sent: Value = body::json(body).await?;
-    // An array would do as a structure without fields, and so take all sources away.
-    if !sent.is_object() {
-        return Err(ApiError::with_text(ErrorCode::BadRequest, "The JSON body is no object."));
+    // A list would do as a structure.
+    let lists = sent.as_object().into_iter().flatten().filter_map(|(name, list)| Some((name, list.as_array()?)));
+    if let Some((name, _)) = lists.into_iter().find(|(_, list)| !list.iter().all(Value::is_object)) {
+        return Err(ApiError::with_text(ErrorCode::BadRequest, format!("`{name}` is no list of objects.")));
     }
-    let sources: Sources =
-        serde_json::from_value(sent).map_err(|e| ApiError::with_text(ErrorCode::BadRequest, format!("The JSON body has the wrong shape: {e}.")))?;
+    let sources: Sources = body::shape(sent)?;
     sources.validate(&admin.definitions_bucket).map_err(|problem| ApiError::with_text(ErrorCode::BadRequest, problem))?;
     let (before, revision) = admin.settings.versioned::<Sources>(Sources::SETTING).await?;
     let before = before.unwrap_or_else(|| Sources::default_of(&admin.definitions_bucket));

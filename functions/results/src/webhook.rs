@@ -2,9 +2,10 @@
 
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
-use portcullis_core::auth::{Caller, FileCaller};
+use portcullis_core::auth::FileCaller;
 use portcullis_core::clock::iso;
 use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::submission::Owner;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::StoreError;
 use portcullis_core::store::deliveries::{Delivery, Progress};
@@ -21,7 +22,7 @@ pub(crate) async fn state(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let id = DataId::parse(&asked(path)?).ok_or(ErrorCode::NotFound)?;
-    let asked = results.asked_for(&id, &caller).await?;
+    let asked = results.asked_for(&id, |owner| caller.may_read(owner)).await?;
     Ok(Json(shown(&id, &asked)))
 }
 
@@ -32,7 +33,7 @@ pub(crate) async fn resend(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let id = DataId::parse(&asked(path)?).ok_or(ErrorCode::NotFound)?;
-    results.asked_for(&id, &caller).await?;
+    results.asked_for(&id, |owner| caller.may_change(owner)).await?;
     let delivery = match results.deliveries.renew(&id).await {
         Ok(delivery) => delivery,
         Err(StoreError::Conflict { .. }) => return Err(ApiError::with_text(ErrorCode::Conflict, "The webhook is still to be delivered.")),
@@ -52,17 +53,17 @@ struct Asked {
 }
 
 impl Results {
-    /// The callback of a file or batch, if the caller may see it.
-    async fn asked_for(&self, id: &DataId, caller: &Caller) -> Result<Asked, ApiError> {
+    /// The callback of a file or batch, if `may` says so of its owner.
+    async fn asked_for(&self, id: &DataId, may: impl Fn(Option<&Owner>) -> Result<(), ApiError> + Send) -> Result<Asked, ApiError> {
         if let Some((record, _)) = self.scans.get(id).await? {
-            caller.may_read(record.submission.owner.as_ref())?;
+            may(record.submission.owner.as_ref())?;
             // A child has no callback of its own.
             let own = record.submission.id == *id;
             let url = record.submission.wishes.callback_url.filter(|_| own).ok_or(ErrorCode::NotFound)?;
             return Ok(Asked { url, delivery: self.deliveries.get(id).await? });
         }
         let state = self.batches.state(id).await?.ok_or(ErrorCode::NotFound)?;
-        caller.may_read(state.batch.owner.as_ref())?;
+        may(state.batch.owner.as_ref())?;
         let url = state.callback_url.ok_or(ErrorCode::NotFound)?;
         Ok(Asked { url, delivery: self.deliveries.get(id).await? })
     }

@@ -59,10 +59,14 @@ pub fn parse(sent: &[Value]) -> Result<Vec<Rule>, String> {
     }
     let mut rules = Vec::new();
     for (position, rule) in sent.iter().enumerate() {
-        let name = rule.get("name").and_then(Value::as_str).map_or_else(|| format!("number {position}"), |name| format!("`{name}`"));
+        let name = rule.get("name").and_then(Value::as_str).map_or_else(|| format!("number {position} of `rules`"), |name| format!("`{name}`"));
         // An array would do as a structure, and a rule without a name would get the default's.
         if !rule.get("name").is_some_and(Value::is_string) {
             return Err(format!("Rule {name}: `name` is missing or no text."));
+        }
+        // A list would do as a structure.
+        if let Some(field) = ["extraction", "types"].into_iter().find(|field| rule.get(field).is_some_and(|value| !value.is_object())) {
+            return Err(format!("Rule {name}: `{field}` is no object."));
         }
         if let Some((field, problem)) = field_by_field(rule) {
             return Err(format!("Rule {name}: `{field}`: {problem}."));

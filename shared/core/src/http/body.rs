@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, ErrorCode};
+use super::fields;
 
 /// Largest JSON body, in bytes.
 const JSON_LIMIT: usize = 1024 * 1024;
@@ -18,12 +19,21 @@ pub async fn bytes(body: Body) -> Result<bytes::Bytes, ApiError> {
     Ok(collected.to_bytes())
 }
 
-/// Reads a JSON body of at most 1 MiB. The error names the problem, not the content.
+/// Reads a JSON object of at most 1 MiB in which no name stands twice. The error names the problem, not the content.
 pub async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    let bytes = bytes(body).await?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        let text = if e.is_data() { format!("The JSON body has the wrong shape: {e}.") } else { "The body is not valid JSON.".to_owned() };
-        ApiError::with_text(ErrorCode::BadRequest, text)
+    let sent = fields::strict(&bytes(body).await?).map_err(fields::bad)?;
+    // A list would do as a structure.
+    if !sent.is_object() {
+        return Err(fields::bad("The body is no JSON object."));
+    }
+    shape(sent)
+}
+
+/// A JSON value as the structure it should be; the error names the field.
+pub fn shape<T: DeserializeOwned>(sent: serde_json::Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(sent).map_err(|e| {
+        let (path, problem) = (e.path().to_string(), e.inner());
+        fields::bad(if path == "." { format!("The JSON body has the wrong shape: {problem}.") } else { format!("`{path}`: {problem}.") })
     })
 }
 
