@@ -228,6 +228,15 @@ def unpacked():
         compare("clamscan", name, name in theirs, "mark" in ours[name])
 
 
+def packers():
+    """One program, packed by nine real packers, and as it is."""
+    folder = pathlib.Path(os.environ["TESTFILES"])
+    threats, _ = measured(folder)
+    for name in ("aspack", "fsg", "mew", "pespin", "petite", "upack", "upx", "wwpack", "yc"):
+        compare("packers", f"clam-{name}.exe", True, bool(threats[f"clam-{name}.exe", "Executables"]))
+    compare("packers", "clam.exe", False, bool(threats["clam.exe", "Executables"]))
+
+
 logging.disable(logging.CRITICAL)
 run(MEASURE, "--write", FOLDER / "set")
 files = sorted(os.listdir(FILES))
@@ -238,6 +247,7 @@ generated_rules(files)
 documents(files, threats)
 pdfs(files, threats, hits)
 unpacked()
+packers()
 
 lines = pathlib.Path(".ci/fidelity/differences.txt").read_text().splitlines()
 known = {tuple(line.split("\t")[:2]) for line in lines if line and not line.startswith("#")}
