@@ -353,6 +353,148 @@ def links(page):
     page.says("There is no such page.")
 
 
+def rules(page):
+    page.go("#/rules")
+    page.says("Version 1 is in force.", "Few files", XSS)
+    page.one("details.rule summary").click()
+    page.says("opened to 10 levels, 50000 entries")
+    page.look("rules")
+    text = page.one("#rules-text")
+    mine = json.loads(text.get_attribute("value"))
+    # Somebody else is faster.
+    api("PUT", "/admin/config/rules", {"version": 1, "rules": mine + [{"name": "Theirs"}]})
+    page.driver.execute_script("arguments[0].value = arguments[1]", text, json.dumps(mine + [{"name": "Mine"}]))
+    page.expect(r"/admin/config/rules .*(409|400)")
+    page.button("Put in force").click()
+    page.says("Somebody else changed the rules: version 2 is in force", "In force: version 2")
+    assert "Theirs" in page.one("#rules-theirs").get_attribute("value") and "Mine" in text.get_attribute("value")
+    page.look("rules-conflict")
+    page.button("Replace version 2 with my text").click()
+    page.button("Replace it").click()
+    page.says("The rules are in force as version 3.", "Mine")
+    assert [rule["name"] for rule in api("GET", "/admin/config/rules")["rules"]][-1] == "Mine"
+    text = page.one("#rules-text")
+    page.driver.execute_script("arguments[0].value = '[{]'", text)
+    page.button("Put in force").click()
+    page.says("This is no JSON")
+    page.driver.execute_script("arguments[0].value = '[{\"name\": \"x\", \"max_file_sise\": 1}]'", text)
+    page.button("Put in force").click()
+    page.says("max_file_sise")
+
+
+def yara(page):
+    page.go("#/yara")
+    page.says("none yet", "s3://")
+    page.one("#source").send_keys("s3://no-such-bucket-of-portcullis/rules/")
+    page.button("Add").click()
+    page.says("These changes are not saved yet.")
+    page.button("Save the sources").click()
+    page.says("The sources are saved.")
+    page.button("Generate a package").click()
+    page.says("The last generation failed", "Problems of the last generation", "no-such-bucket-of-portcullis")
+    page.look("yara-problems")
+    next(b for b in page.all("button") if (b.get_attribute("aria-label") or "").startswith("Remove s3://no-such")).click()
+    page.button("Save the sources").click()
+    page.says("The sources are saved.")
+    page.button("Generate a package").click()
+    page.says("No generation runs.", "rules in", "broken.yar", "no_such_thing")
+    page.look("yara")
+
+
+def settings(page):
+    # What a server does not offer yet it answers so, and the view says so.
+    page.expect(r"/admin/(role|config/session) .*501")
+    page.go("#/settings")
+    page.says("Files that may wait")
+    form = lambda: page.one('section[aria-label="Scanning"]')
+    number = page.until("the number", lambda: next(iter(form().find_elements(By.CSS_SELECTOR, "input")), None))
+    number.clear()
+    number.send_keys("777")
+    number.send_keys(Keys.ENTER)
+    page.until("it is saved", lambda: "Saved." in form().text)
+    assert api("GET", "/admin/config/scan")["max_queue_per_agent"] == 777
+    page.look("settings")
+    page.expect(r"/admin/config/scan .*400")
+    number = form().find_element(By.CSS_SELECTOR, "input")
+    number.clear()
+    number.send_keys("0")
+    number.send_keys(Keys.ENTER)
+    page.until("the range is told", lambda: "max_queue_per_agent" in form().text)
+
+
+def reader(page):
+    """Who may only read sees everything he may, no way to change it, and is told which right is missing."""
+    key = "portcullis-ci-reader-key"
+    api("POST", "/admin/user", {"name": "reader", "display_name": XSS, "roles": ["4"], "apikey": key})
+    page.one("#sign-out").click()
+    page.one("#apikey").send_keys(key)
+    page.button("Use this key").click()
+    page.says("LOCAL/reader", selector="header")
+    page.go("#/")
+    page.says("No file was sent yet.")
+    changing = re.compile("Put in force|Save|Generate|Remove|Add|Disable|Pin|New|Edit|Delete|Start|Stop")
+    page.expect(r"(405|403)")
+    for view, text in {"rules": "rule (write)", "yara": "engines (write)", "engines": "engines (write)", "settings": "scan (write)", "rescan": "scan (write)"}.items():
+        page.go(f"#/{view}")
+        page.says(text)
+        page.until("nothing is loading", lambda: "Loading" not in page.text())
+        buttons = [b.text for b in page.all("main button") if changing.match(b.text)]
+        assert not buttons, f"{view}: {buttons}"
+    page.go("#/users")
+    page.says("You may not", "users (read)")
+    assert "Users" not in page.text("nav")
+    page.look("reader-refused")
+    page.go("#/account")
+    page.says(XSS, "scanlog (read)")
+    page.look("account")
+    page.one("#sign-out").click()
+    sign_in_here(page)
+
+
+def engines(page):
+    page.go("#/engines")
+    page.says("YARA-X", "● Active", "PDF")
+    button = lambda text: page.until(text, lambda: next((b for b in page.all("button") if b.get_attribute("aria-label") == text), None))
+    button("Disable PDF").click()
+    page.button("Yes").click()
+    page.says("Engine is disabled", "○ Disabled")
+    page.look("engines")
+    button("Enable PDF").click()
+    page.says("Engine is enabled")
+    assert "○ Disabled" not in page.text()
+    button("Pin YARA-X").click()
+    page.says("pinned")
+    button("Unpin YARA-X").click()
+    page.says("unpinned")
+
+
+def stats(page):
+    page.go("#/stats")
+    page.says("Files over time", "Verdicts", "Time from submission to verdict", "half within", "USD")
+    # Counters are written behind the verdicts.
+    page.until("what was scanned", lambda: int(api("GET", "/stat/summary")["blocked"]) >= 3)
+    page.go("#/stats?hours=168")
+    page.until("days", lambda: page.one("#range").get_attribute("value") == "168")
+    page.go("#/stats?hours=24")
+    page.until("the bars", lambda: page.all(".chart rect.blocked") and page.all(".chart rect.allowed"))
+    for details in page.all("main details > summary"):
+        details.click()
+    page.says("Infected", "Exceeded Archive File Number")
+    page.look("stats")
+
+
+def rescan(page):
+    page.go("#/rescan")
+    page.says("No rescan was started yet.", "New rescan")
+    page.driver.execute_script("document.querySelector('#rescan-from').value = '2026-01-01T00:00'")
+    page.button("Start").click()
+    page.says("A rescan runs.", "60 a minute", "LOCAL/admin")
+    page.look("rescan")
+    page.button("Stop the rescan").click()
+    page.button("Stop it").click()
+    page.says("The last rescan was stopped.")
+
+
 def ended_session(page):
     page.open()
     page.one("#sign-out").click()
@@ -377,7 +519,7 @@ def sign_in_here(page):
     page.one("#sign-out")
 
 
-STEPS = [keyboard_only, drop, words, limits, hostile_names, history, large, links, ended_session]
+STEPS = [keyboard_only, drop, words, limits, hostile_names, history, large, links, rules, yara, settings, engines, stats, rescan, reader, ended_session]
 
 
 def main():

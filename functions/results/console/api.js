@@ -72,13 +72,18 @@ export async function refused(status, text) {
   throw new Failure(status, text || `The server answered ${status}.`);
 }
 
-/** Calls the API; the answer's JSON, or a Failure. */
-export async function call(method, path, { json, headers } = {}) {
+/** Calls the API: the answer's JSON and its revision (`ETag`), or a Failure. With a `revision`, a change is made to that one only. */
+export async function tagged(method, path, { json, headers, revision } = {}) {
   const body = json === undefined ? undefined : JSON.stringify(json);
-  const response = await raw(method, path, { body, headers });
+  const response = await raw(method, path, { body, headers: { ...headers, ...(revision && { 'If-Match': revision }) } });
   const answer = await read(response);
   if (!response.ok) await refused(response.status, answer.err);
-  return answer;
+  return { answer, revision: response.headers.get('etag') };
+}
+
+/** Calls the API; the answer's JSON, or a Failure. */
+export async function call(method, path, options) {
+  return (await tagged(method, path, options)).answer;
 }
 
 export const get = (path) => call('GET', path);

@@ -1,18 +1,36 @@
 // The shell: which view belongs to which fragment, navigation, focus, and the way back to sign-in.
 // What always holds: a view that fails shows why; a page is never left empty.
 import { Failure, SessionEnded, leave, may, remember, session } from './api.js';
-import { announce, h, note, put } from './dom.js';
+import { account } from './account.js';
+import { audit } from './audit.js';
+import { announce, h, name, note, put } from './dom.js';
+import { engines } from './engines.js';
 import { file } from './file.js';
 import { history } from './history.js';
+import { rescan } from './rescan.js';
+import { rules } from './rules.js';
+import { settings } from './settings.js';
 import { signIn } from './signin.js';
+import { stats } from './stats.js';
 import { upload } from './upload.js';
+import { users } from './users.js';
+import { yara } from './yara.js';
 
 // Each view is a function (parameters, context) → title and nodes. `right`: who sees it in the navigation; without
 // one, everybody.
 const VIEWS = [
   { at: '', title: 'Scan files', view: upload, open: true },
   { at: 'history', title: 'History', view: history },
+  { at: 'stats', title: 'Statistics', view: stats, right: 'scanlog' },
+  { at: 'rules', title: 'Rules', view: rules, right: 'rule' },
+  { at: 'yara', title: 'YARA', view: yara, right: 'engines' },
+  { at: 'engines', title: 'Engines', view: engines },
+  { at: 'rescan', title: 'Rescan', view: rescan, right: 'scan' },
+  { at: 'users', title: 'Users', view: users, right: 'users' },
+  { at: 'settings', title: 'Settings', view: settings },
+  { at: 'audit', title: 'Audit log', view: audit, right: 'configlog' },
   { at: 'file/:id', title: 'Result', view: file, open: true },
+  { at: 'account', title: 'Your account', view: account, aside: true },
 ];
 
 // Links that Core's clients print.
@@ -46,14 +64,14 @@ function route() {
 }
 
 function navigation(current) {
-  const links = VIEWS.filter((entry) => !entry.at.includes(':') && session && (!entry.right || may(entry.right, 'read')));
+  const links = VIEWS.filter((entry) => !entry.aside && !entry.at.includes(':') && session && (!entry.right || may(entry.right, 'read')));
   put(document.getElementById('nav'), h('ul', {}, links.map((entry) =>
     h('li', {}, h('a', { href: `#/${entry.at}`, 'aria-current': entry === current ? 'page' : null }, entry.title)))));
   const out = h('button', { type: 'button', class: 'small', id: 'sign-out', onclick: async () => {
     await leave();
     show('You are signed out.');
   } }, 'Sign out');
-  put(document.getElementById('who'), session ? [h('span', { class: 'user' }, session.me.username), out] : null);
+  put(document.getElementById('who'), session ? [h('a', { class: 'user', href: '#/account' }, name(session.me.username)), out] : null);
 }
 
 /** Shows the view of the fragment; `word` is said above a sign-in that comes instead. */
@@ -98,17 +116,16 @@ function signInInstead(word) {
   if (word) announce(word);
 }
 
-/** Runs an action of a view (a click); says below `place` what goes wrong. */
-async function run(place, action) {
+/** Runs an action of a view (a click); says in `place` what goes wrong. `right`: what it needs, `{ name, access }`. */
+async function run(place, action, right) {
   try {
     return await action();
   } catch (error) {
+    if (error instanceof Failure) error.right ??= right;
     failed(error, place, null);
     return undefined;
   }
 }
-
-const WORDS = { read: 'read', write: 'write' };
 
 function failed(error, place, entry) {
   if (error instanceof SessionEnded) {
@@ -129,11 +146,11 @@ export function explained(error, entry) {
     console.error(error);
     return note('error', 'The console has a fault here: ', String(error?.message ?? error));
   }
-  const right = error.right ?? (entry?.right && { name: entry.right, access: WORDS.read });
+  const right = error.right ?? (entry?.right && { name: entry.right, access: 'read' });
   const missing = right ? [' It needs the right ', h('code', {}, right.name), ` (${right.access}), which your roles do not give you. Ask an administrator for it.`] : ' Your roles do not permit it.';
   if (error.status === 405) return note('error', 'You may not do this.', missing);
   if (error.status === 403) return note('error', 'You may not see this.', right ? missing : ' It belongs to somebody else, or your roles do not permit it.');
-  if (error.status === 501) return note('warning', 'This server does not offer this yet.');
+  if (error.status === 501 || (error.status === 404 && entry && error.message === 'Not found')) return note('warning', 'This server does not offer this yet.');
   if (error.status === 404) return note('error', 'Nothing is here: ', error.message);
   if (error.status === 0) return note('error', error.message, ' Check the connection and try again.');
   return note('error', error.message);

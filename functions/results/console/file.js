@@ -81,7 +81,7 @@ const OUTDATED = { enginedefinitions: 'engines have newer definitions', configur
 
 function outdated(process) {
   const what = (process.outdated_data ?? []).map((one) => OUTDATED[one] ?? shown(one));
-  return what.length > 0 && note('warning', `Since this scan ${what.join(' and ')}. Send the file again for a result of today.`);
+  return what.length > 0 && note('warning', `Since this scan ${what.join(' and ')}. Send the file again for a result of today, or have it judged again on the page “Rescan”.`);
 }
 
 function children(result, first) {

@@ -6,7 +6,7 @@ import { badge } from './verdicts.js';
 const PAGE = 50;
 const FILTERS = ['from', 'to', 'result', 'code', 'q', 'rule', 'username'];
 /** Codes of the verdict table that can be asked for. */
-const CODES = [[1, 'Infected'], [2, 'Suspicious'], [3, 'Failed'], [7, 'Allowlisted'], [8, 'Blocklisted'], [9, 'Exceeded Archive Depth'], [10, 'Not Scanned'], [12, 'Encrypted Archive'], [13, 'Exceeded Archive Size'], [14, 'Exceeded Archive File Number'], [15, 'Password Protected Document'], [16, 'Exceeded Archive Timeout'], [17, 'File type Mismatch'], [18, 'Potentially Vulnerable File'], [19, 'Canceled'], [20, 'Sensitive data found'], [21, 'Yara Rule Matched'], [22, 'Potentially Unwanted Program'], [23, 'Unsupported file type']];
+export const CODES = [[1, 'Infected'], [2, 'Suspicious'], [3, 'Failed'], [7, 'Allowlisted'], [8, 'Blocklisted'], [9, 'Exceeded Archive Depth'], [10, 'Not Scanned'], [12, 'Encrypted Archive'], [13, 'Exceeded Archive Size'], [14, 'Exceeded Archive File Number'], [15, 'Password Protected Document'], [16, 'Exceeded Archive Timeout'], [17, 'File type Mismatch'], [18, 'Potentially Vulnerable File'], [19, 'Canceled'], [20, 'Sensitive data found'], [21, 'Yara Rule Matched'], [22, 'Potentially Unwanted Program'], [23, 'Unsupported file type']];
 
 export async function history({ query, context, content }) {
   const asked = Object.fromEntries(FILTERS.map((filter) => [filter, query.get(filter) ?? '']));

@@ -10,11 +10,15 @@ const PAUSES = [150, 250, 400, 600, 1000, 1500, 2000];
 
 // Files of this tab, newest first. They go on while other views are shown.
 const items = [];
+let owner = null;
 let running = 0;
 let list = null;
 let onEnded = () => {};
 
 export async function upload({ context, content }) {
+  // Somebody else signed in: what was sent before is not for him.
+  if (owner !== (session?.me.username ?? null)) items.length = 0;
+  owner = session?.me.username ?? null;
   const { rules, max_body_size: largestBody } = await get('limits');
   if (!rules.length) return note('warning', 'There is no rule that you may use. Ask an administrator for one.');
   onEnded = context.again;
