@@ -56,7 +56,7 @@ fn range(uri: &Uri, now: i64) -> Result<(i64, i64), ApiError> {
         Some(text) => parse_iso(&text).ok_or_else(|| bad(format!("`{name}` is no time such as `2026-01-31T12:00:00Z`, and no day."))),
     };
     let to = time("to", now)?;
-    let from = time("from", to - 24 * HOUR_MS)?;
+    let from = time("from", to.min(now) - 24 * HOUR_MS)?;
     if from >= to {
         return Err(bad("`from` is not before `to`."));
     }
