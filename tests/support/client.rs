@@ -63,6 +63,14 @@ impl Client {
         send(request.body(body.to_string())).await
     }
 
+    pub async fn put_json(&self, path: &str, body: &Value) -> Answer {
+        send(self.request(Method::PUT, path).body(body.to_string())).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        send(self.request(Method::DELETE, path)).await
+    }
+
     /// `POST /file` with these headers.
     pub async fn post_file(&self, content: Vec<u8>, headers: &[(&str, &str)]) -> Answer {
         let request = headers.iter().fold(self.request(Method::POST, "/file"), |request, (name, value)| request.header(*name, *value));

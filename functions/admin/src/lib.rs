@@ -1,5 +1,6 @@
 //! Settings, engines, YARA, licence, health, statistics (contract §1.6–1.10).
 
+mod auditlog;
 mod config;
 mod engines;
 mod health;
@@ -7,6 +8,7 @@ mod history;
 mod license;
 mod rescan;
 mod rules;
+mod session;
 mod stats;
 mod summary;
 mod yara;
@@ -99,6 +101,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/admin/rescan", post(rescan::start).get(rescan::read).delete(rescan::stop))
         .route("/admin/config/rescan", get(rescan::settings).put(rescan::put_settings))
         .route("/admin/history", get(history::read))
+        .route("/admin/auditlog", get(auditlog::read))
+        .route("/admin/config/session", get(session::read).put(session::write))
         .route("/admin/config/rules", get(rules::read).put(rules::write))
         .route("/yara/package", get(yara::package))
         .route("/yara/generate", put(yara::generate).post(yara::generate))

@@ -262,7 +262,7 @@ const AUDIT: &str = "dynamodb: PutItem on AuditTableArn";
 /// Everything a function may do, in words of `<actions> on <resources>`. Change it together with the code that
 /// makes the calls and with `infra/access.yaml`.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("Auth", &["dynamodb: BatchGetItem DeleteItem GetItem PutItem UpdateItem on DataTableArn", AUDIT]),
+    ("Auth", &["dynamodb: BatchGetItem ConditionCheckItem DeleteItem GetItem PutItem Query UpdateItem on DataTableArn", AUDIT]),
     (
         "Upload",
         &[

@@ -124,7 +124,7 @@ impl AuditLog {
     /// The write of an entry, to be done in one transaction with the change itself. Made anew for every attempt.
     pub fn entry(&self, change: &Change) -> Result<TransactWriteItem, StoreError> {
         let (at, tail) = (now_ms(), uuid::Uuid::new_v4().simple().to_string());
-        let mut item = key(month(at), format!("{at:013}#{}", tail.get(..16).unwrap_or_default()));
+        let mut item = key(month(at), format!("{at:013}-{}", tail.get(..16).unwrap_or_default()));
         item.insert("at".into(), n(at));
         item.insert("username".into(), s(&change.by.name));
         if let Some(id) = change.by.user_id {

@@ -152,6 +152,7 @@ pub fn for_object<'a>(rules: &'a [Rule], bucket: &str, key: &str) -> Option<&'a 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::custom::Roles;
     use crate::http::origin::Origin;
     use crate::store::identity::User;
     use std::sync::Arc;
@@ -161,16 +162,8 @@ mod tests {
     }
 
     fn user(role: &str) -> Caller {
-        let user = User {
-            id: 3,
-            name: "u".into(),
-            display_name: "U".into(),
-            email: String::new(),
-            roles: vec![role.into()],
-            apikey_sha256: None,
-            password_hash: None,
-        };
-        Caller::known(Arc::new(Account::of(user)), Origin::default(), None)
+        let user = User { roles: vec![role.into()], ..User::local(3, "u") };
+        Caller::known(Arc::new(Account::of(user, &Roles::default())), Origin::default(), None)
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The first administrator of a local host. Deployed, the functions make him from the template's parameters.
 
-use portcullis_core::audit::AuditLog;
+use portcullis_core::audit::{AuditLog, Change};
 use portcullis_core::auth::{Actor, password, roles};
 use portcullis_core::aws::Clients;
 use portcullis_core::store::StoreError;
-use portcullis_core::store::identity::{FIRST_ADMIN_ID, FIRST_ADMIN_NAME, Identity, User, digest};
+use portcullis_core::store::identity::{FIRST_ADMIN_ID, FIRST_ADMIN_NAME, Identity, Refused, User, digest};
 
 use super::HostError;
 
@@ -49,9 +49,10 @@ pub(super) async fn set_up(clients: &Clients, table: &str, audit: &str, options:
     {
         return Err(HostError::Administrator("the API key has 8 to 128 visible ASCII characters".into()));
     }
-    match identity.user(FIRST_ADMIN_ID).await? {
-        None => create(&identity, &AuditLog::new(clients.dynamodb().clone(), audit), options).await,
-        Some(user) => update(&identity, user, options).await,
+    let audit = AuditLog::new(clients.dynamodb().clone(), audit);
+    match identity.versioned(FIRST_ADMIN_ID).await? {
+        None => create(&identity, &audit, options).await,
+        Some((user, revision)) => update(&identity, &audit, user, revision, options).await,
     }
 }
 
@@ -59,31 +60,43 @@ async fn create(identity: &Identity, audit: &AuditLog, options: &AdminOptions) -
     let apikey = options.apikey.clone().map_or_else(random_key, Ok).map_err(HostError::Administrator)?;
     let name = options.name.clone().unwrap_or_else(|| FIRST_ADMIN_NAME.to_owned());
     let user = User {
-        id: FIRST_ADMIN_ID,
         display_name: "Administrator".into(),
-        name,
-        email: String::new(),
         roles: vec![roles::ADMIN.into()],
         apikey_sha256: Some(digest(&apikey)),
         password_hash: options.password.as_deref().map(password::hash).transpose().map_err(HostError::Administrator)?,
+        ..User::local(FIRST_ADMIN_ID, name)
     };
-    identity.create_user(audit, Actor::system(), &user).await?;
-    Ok(AdminOutcome::Created { apikey })
+    match identity.create_user(audit, Actor::system(), &user).await {
+        Ok(()) => Ok(AdminOutcome::Created { apikey }),
+        // He was deleted, or his name or key is another user's now: he does not come back by a restart.
+        Err(StoreError::Conflict { .. }) => Ok(AdminOutcome::Existing { changed: false }),
+        Err(error) => Err(error.into()),
+    }
 }
 
-async fn update(identity: &Identity, mut user: User, options: &AdminOptions) -> Result<AdminOutcome, HostError> {
-    let mut changed = false;
-    if let Some(given) = options.password.as_deref().filter(|given| !password::verify(given, user.password_hash.as_deref())) {
-        user.password_hash = Some(password::hash(given).map_err(HostError::Administrator)?);
-        identity.put_user(&user).await?;
-        changed = true;
+async fn update(identity: &Identity, audit: &AuditLog, before: User, revision: u64, options: &AdminOptions) -> Result<AdminOutcome, HostError> {
+    let guard = identity.guard().await?;
+    let mut after = before.clone();
+    if let Some(given) = options.password.as_deref().filter(|given| !password::verify(given, before.password_hash.as_deref())) {
+        after.password_hash = Some(password::hash(given).map_err(HostError::Administrator)?);
     }
-    if let Some(digest) = options.apikey.as_deref().map(digest).filter(|digest| user.apikey_sha256.as_ref() != Some(digest)) {
-        identity.replace_key(&user, &digest).await.map_err(|error| match error {
-            StoreError::Conflict { .. } => HostError::Administrator("the API key belongs to another user".into()),
-            error => error.into(),
-        })?;
-        changed = true;
+    if let Some(digest) = options.apikey.as_deref().map(digest) {
+        after.apikey_sha256 = Some(digest);
+    }
+    let changed = before != after;
+    if changed {
+        let change = Change {
+            by: Actor::system(),
+            action: "user.update",
+            target: format!("user/{}", after.id),
+            before: before.told(),
+            after: after.told_changed(&before),
+        };
+        match identity.update_user(audit, &change, (&before, revision), &after, guard).await? {
+            None => {}
+            Some(Refused::Key) => return Err(HostError::Administrator("the API key belongs to another user".into())),
+            Some(other) => return Err(HostError::Administrator(format!("he was changed by somebody else at this moment ({other:?})"))),
+        }
     }
     Ok(AdminOutcome::Existing { changed })
 }

@@ -9,7 +9,8 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 
 use super::Authenticator;
-use super::roles::{self, Right, Rights};
+use super::custom::Roles;
+use super::roles::{Right, Rights};
 use crate::domain::submission::Owner;
 use crate::http::error::{ApiError, ErrorCode};
 use crate::http::origin::Origin;
@@ -56,11 +57,9 @@ pub struct Account {
 
 impl Account {
     /// What a user's roles come to. A role that nobody knows gives nothing.
-    pub fn of(user: User) -> Self {
-        let known = || user.roles.iter().filter_map(|id| roles::find(id));
-        let rights = known().fold(Rights::NONE, |rights, role| rights.and(role.rights()));
-        let role_names = known().map(|role| role.name.to_owned()).collect();
-        Self { user, rights, role_names }
+    pub fn of(user: User, roles: &Roles) -> Self {
+        let role_names = user.roles.iter().filter_map(|id| roles.find(id)).map(|role| role.name).collect();
+        Self { rights: roles.rights(&user.roles), user, role_names }
     }
 }
 

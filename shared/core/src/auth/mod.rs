@@ -4,6 +4,8 @@
 //! §0.2). What always holds: a key that is present and not good is an error, never "anonymous".
 
 pub mod caller;
+pub mod custom;
+pub mod directory;
 pub mod password;
 pub mod roles;
 pub mod session;
@@ -26,6 +28,8 @@ use crate::store::StoreError;
 use crate::store::identity::{FIRST_ADMIN_ID, FIRST_ADMIN_NAME, Identity, KeyOwner, Session, User, digest};
 use crate::store::settings::Settings;
 pub use caller::{Account, Actor, Caller, FileCaller};
+use custom::Roles;
+use directory::Directories;
 pub use session::SessionSettings;
 
 /// How long a static key's owner is believed without looking again: a revoked key works at most this long.
@@ -92,6 +96,11 @@ impl Authenticator {
         self.proxies.origin(&parts.headers, &parts.extensions)
     }
 
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The users.
     pub const fn identity(&self) -> &Identity {
         &self.identity
@@ -114,27 +123,53 @@ impl Authenticator {
             return Ok(Caller::known(account, origin, None));
         }
         let found = match self.identity.owner_of_key(&digest).await? {
-            Some(KeyOwner::Session(session)) => self.user_of_session(&digest, &session).await?.map(|account| (account, Some(digest))),
+            Some(KeyOwner::Session(session)) => self.user_of_session(&digest, &session, &origin).await?.map(|account| (account, Some(digest))),
             Some(KeyOwner::Static { user_id }) => {
                 let user = self.identity.user(user_id).await?.filter(|user| user.apikey_sha256.as_deref() == Some(&digest));
-                user.map(|user| (self.remember(&digest, user), None))
+                self.remembered(&digest, user).await?
             }
-            None => self.first_admin_by_key(&digest).await?.map(|user| (self.remember(&digest, user), None)),
+            None => self.remembered(&digest, self.first_admin_by_key(&digest).await?).await?,
         };
         let (account, session) = found.ok_or_else(|| ApiError::from(bad_key))?;
         Ok(Caller::known(account, origin, session))
     }
 
-    async fn user_of_session(&self, digest: &str, session: &Session) -> Result<Option<Arc<Account>>, StoreError> {
+    async fn user_of_session(&self, digest: &str, session: &Session, origin: &Origin) -> Result<Option<Arc<Account>>, StoreError> {
         let (settings, now) = (self.session_settings().await?, now_ms());
-        if settings.is_over(session, now) {
+        if settings.is_over(session, now) || !settings.permits(session, origin.ip) {
+            return Ok(None);
+        }
+        let Some(user) = self.identity.user(session.user_id).await?.filter(|user| user.keeps(session, digest)) else { return Ok(None) };
+        if !settings.allow_duplicate_session && self.identity.newest_session(user.id).await?.as_deref() != Some(digest) {
             return Ok(None);
         }
         // Written rarely, but often enough that a session in use never looks idle.
         if now - session.last_used > (settings.session_timeout / 10).min(30_000) {
             self.identity.touch_session(digest, now, settings.item_expiry(now)).await?;
         }
-        Ok(self.identity.user(session.user_id).await?.map(|user| Arc::new(Account::of(user))))
+        Ok(self.account(user).await?.map(Arc::new))
+    }
+
+    /// A user with his rights, if he may be let in at all: he and his directory are enabled.
+    pub async fn account(&self, user: User) -> Result<Option<Account>, StoreError> {
+        let mut directories = self.directories().await?;
+        if directories.by_id(user.directory_id).is_none() {
+            // Made after what is cached was read.
+            directories = self.settings.versioned(Directories::NAME).await?.0.unwrap_or_default();
+        }
+        if !user.enabled || !directories.lets_in(user.directory_id) {
+            return Ok(None);
+        }
+        let mut roles = Roles::in_force(&self.settings).await?;
+        if user.roles.iter().any(|role| roles.find(role).is_none()) {
+            roles = self.settings.versioned(Roles::NAME).await?.0.unwrap_or_default();
+        }
+        Ok(Some(Account::of(user, &roles)))
+    }
+
+    /// The directories in force.
+    pub async fn directories(&self) -> Result<Directories, StoreError> {
+        Directories::in_force(&self.settings).await
     }
 
     /// The first administrator's key works before anybody has logged in: the user is created at its first use.
@@ -152,13 +187,11 @@ impl Authenticator {
             return Ok(false);
         }
         let user = User {
-            id: FIRST_ADMIN_ID,
-            name: FIRST_ADMIN_NAME.into(),
             display_name: "Administrator".into(),
-            email: String::new(),
             roles: vec![roles::ADMIN.into()],
             apikey_sha256: self.first_admin.apikey_sha256.clone(),
             password_hash: self.first_admin.password_hash.clone(),
+            ..User::local(FIRST_ADMIN_ID, FIRST_ADMIN_NAME)
         };
         match self.identity.create_user(&self.audit, Actor::system(), &user).await {
             Ok(()) => Ok(true),
@@ -172,15 +205,17 @@ impl Authenticator {
         cache.get(digest).filter(|(at, _)| at.elapsed() < STATIC_KEY_CACHE).map(|(_, account)| Arc::clone(account))
     }
 
-    fn remember(&self, digest: &str, user: User) -> Arc<Account> {
-        let account = Arc::new(Account::of(user));
+    /// The account of a static key's owner, believed for a while.
+    async fn remembered(&self, digest: &str, user: Option<User>) -> Result<Option<(Arc<Account>, Option<String>)>, StoreError> {
+        let Some(user) = user else { return Ok(None) };
+        let Some(account) = self.account(user).await?.map(Arc::new) else { return Ok(None) };
         if let Ok(mut cache) = self.cache.lock() {
             if cache.len() >= CACHE_SIZE {
                 cache.clear();
             }
             cache.insert(digest.to_owned(), (Instant::now(), Arc::clone(&account)));
         }
-        account
+        Ok(Some((account, None)))
     }
 }
 

@@ -34,9 +34,55 @@ pub fn verify(password: &str, hash: Option<&str>) -> bool {
     known && fits
 }
 
+/// Whether a password may be one of this user; the problem is one sentence. `enhanced`: his directory wants it hard to guess.
+///
+/// # Errors
+/// What it lacks.
+pub fn policy(password: &str, name: &str, enhanced: bool) -> Result<(), &'static str> {
+    const SHORTEST: usize = 8;
+    const ENHANCED: usize = 12;
+    let has = |kind: fn(char) -> bool| password.chars().any(kind);
+    let length = password.chars().count();
+    if length < SHORTEST || password.len() > LONGEST {
+        return Err("A password has at least 8 characters, and at most 1024 bytes.");
+    }
+    if !enhanced {
+        return Ok(());
+    }
+    if length < ENHANCED {
+        return Err("A password of this directory has at least 12 characters.");
+    }
+    if !(has(char::is_lowercase) && has(char::is_uppercase) && has(|c| c.is_ascii_digit()) && has(|c| !c.is_alphanumeric())) {
+        return Err("A password of this directory has lower and upper case letters, digits and other characters.");
+    }
+    if !name.is_empty() && password.to_lowercase().contains(&name.to_lowercase()) {
+        return Err("A password of this directory does not contain the name of its user.");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_policy_says_what_a_password_lacks() {
+        for (password, enhanced, lacks) in [
+            ("short", false, Some("8 characters")),
+            ("long enough", false, None),
+            ("Long3nough!", true, Some("12 characters")),
+            ("long enough without", true, Some("upper case")),
+            ("Long Enough Without", true, Some("digits")),
+            ("Long3noughWithout", true, Some("other")),
+            ("Long enough 4 ANN", true, Some("name")),
+            ("Long enough 4 all", true, None),
+        ] {
+            let told = policy(password, "ann", enhanced).err();
+            assert_eq!(told.is_some(), lacks.is_some(), "{password}: {told:?}");
+            assert!(told.is_none_or(|told| told.contains(lacks.unwrap_or_default())), "{password}: {told:?}");
+        }
+        assert!(policy(&"x".repeat(1025), "", false).is_err());
+    }
 
     #[test]
     fn the_right_password_fits_and_no_other() {

@@ -106,7 +106,7 @@ impl Settings {
     }
 
     /// The write of a document at a revision, for a transaction. Whoever does it calls [`Settings::forget`] after it.
-    pub(crate) fn write_at<T: Serialize>(&self, name: &'static str, value: &T, revision: u64) -> Result<TransactWriteItem, StoreError> {
+    pub fn write_at<T: Serialize>(&self, name: &'static str, value: &T, revision: u64) -> Result<TransactWriteItem, StoreError> {
         let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(key("CONFIG", name)))
@@ -124,7 +124,7 @@ impl Settings {
     }
 
     /// Believes nothing read before of a document.
-    pub(crate) fn forget(&self, name: &'static str) {
+    pub fn forget(&self, name: &'static str) {
         if let Ok(mut cache) = self.cache.lock() {
             cache.remove(name);
         }

@@ -89,7 +89,7 @@ async fn what_is_too_old_is_removed_and_nothing_else() {
     // Two months ago, written around the log.
     let (old, name) = (now_ms() - 61 * 24 * HOUR, format!("{}-audit", table.name));
     let month = portcullis_core::clock::iso(old)[..7].to_owned();
-    let put = table.client.put_item().table_name(&name).item("pk", text(&format!("MONTH#{month}"))).item("sk", text(&format!("{old:013}#0")));
+    let put = table.client.put_item().table_name(&name).item("pk", text(&format!("MONTH#{month}"))).item("sk", text(&format!("{old:013}-0")));
     put.item("username", text("LOCAL/ann")).send().await.unwrap();
     assert_eq!(read(&table, &Filter { from: 0, ..all() }).await.entries.len(), 2);
     assert_eq!(audit.remove_before(now_ms() - 70 * 24 * HOUR, 12).await.unwrap(), 0);
