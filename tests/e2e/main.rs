@@ -39,6 +39,7 @@ mod skip;
 mod stats;
 mod sync;
 mod target;
+mod transfer;
 mod users;
 mod ways_in;
 mod webhooks;

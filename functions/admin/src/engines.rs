@@ -190,7 +190,7 @@ impl Admin {
     }
 
     /// Copies the definitions of an engine as they lie in the bucket now.
-    async fn copied(&self, engine: &EngineIdentity) -> Result<Pinned, ApiError> {
+    pub(crate) async fn copied(&self, engine: &EngineIdentity) -> Result<Pinned, ApiError> {
         let own = [(YARA_X, "yara/"), (HASH_REPUTATION, "hashes/")];
         let mut pinned = Pinned { at: now_ms(), folder: String::new(), package: None };
         let Some((_, prefix)) = own.iter().find(|(known, _)| known.id == engine.id) else { return Ok(pinned) };
@@ -211,7 +211,7 @@ impl Admin {
     }
 
     /// Removes copies. What can not be removed costs its storage, and nothing else.
-    async fn forget(&self, pinned: &Pinned) {
+    pub(crate) async fn forget(&self, pinned: &Pinned) {
         if !pinned.folder.starts_with(FOLDER) {
             return;
         }

@@ -11,6 +11,7 @@ mod rules;
 mod session;
 mod stats;
 mod summary;
+mod transfer;
 mod yara;
 
 use std::sync::Arc;
@@ -95,6 +96,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/admin/engine/{engine_id}/disable", post(engines::disable))
         .route("/admin/engine/{engine_id}/pin", post(engines::pin))
         .route("/admin/engine/{engine_id}/unpin", post(engines::unpin))
+        .route("/admin/export", get(transfer::export))
+        .route("/admin/import", post(transfer::import))
         .route("/admin/license", get(license::read).post(license::upload))
         .route("/admin/license/activation", post(license::activate))
         .route("/admin/config/yara/sources", get(yara::sources).put(yara::put_sources))

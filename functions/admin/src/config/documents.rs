@@ -1,8 +1,10 @@
 //! The table of settings documents: routes, rights, validation and what import and export carry are made from it.
 
+use portcullis_core::auth::SessionSettings;
 use portcullis_core::auth::roles::Right;
 use portcullis_core::domain::skip::SkipLists;
 use portcullis_core::intake::ScanSettings;
+use portcullis_core::rescan::{self, RescanSettings};
 use portcullis_core::retention::Retention;
 use portcullis_core::update::UpdateSettings;
 use portcullis_core::webhook::WebhookSettings;
@@ -142,7 +144,43 @@ pub(crate) const DOCUMENTS: &[Document] = &[
     },
 ];
 
+/// Documents whose routes are others' work: import and export carry them as well.
+pub(crate) const CARRIED: &[Document] = &[
+    Document {
+        path: "/admin/config/session",
+        setting: SessionSettings::NAME,
+        action: "config.session.write",
+        read: Right::ScanRead,
+        write: Right::ScanWrite,
+        default: default_of::<SessionSettings>,
+        shape: Shape::Fields(&[
+            field("sessionTimeout", Kind::Number(0..=7_200_000)),
+            field("absoluteSessionTimeout", Kind::Number(0..=7_200_000)),
+            field("allowCrossIpSessions", Kind::Flag),
+            field("allowDuplicateSession", Kind::Flag),
+        ]),
+    },
+    Document {
+        path: "/admin/config/rescan",
+        setting: RescanSettings::NAME,
+        action: "config.rescan.write",
+        read: Right::ScanRead,
+        write: Right::ScanWrite,
+        default: default_of::<RescanSettings>,
+        shape: Shape::Fields(&[
+            field("automatic", Kind::Flag),
+            field("days", Kind::Number(rescan::DAYS)),
+            field("per_minute", Kind::Number(rescan::RATES)),
+        ]),
+    },
+];
+
 impl Document {
+    /// The last part of its path: its name in an export.
+    pub(crate) fn name(&self) -> &'static str {
+        self.path.rsplit('/').next().unwrap_or(self.path)
+    }
+
     /// The document in force: what is stored over the defaults.
     pub(crate) fn in_force(&self, stored: Option<Value>) -> Value {
         let mut document = (self.default)();

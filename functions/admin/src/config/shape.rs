@@ -105,7 +105,7 @@ pub(crate) fn changed(fields: &[Field], in_force: &Value, sent: &Map<String, Val
 pub(crate) fn shown(fields: &[Field], document: &Value) -> Value {
     let mut body = Map::new();
     for field in fields {
-        let value = document.get(field.stored).cloned().unwrap_or_default();
+        let Some(value) = document.get(field.stored).cloned() else { continue };
         if let Some(alias) = field.alias {
             body.insert(alias.to_owned(), value.clone());
         }
