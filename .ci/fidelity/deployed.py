@@ -43,6 +43,7 @@ def main():
         "PORTCULLIS_E2E_REPORT_BUCKET": outputs["ReportBucketName"],
         "PORTCULLIS_E2E_DEFINITIONS_BUCKET": outputs["DefinitionsBucketName"],
         "PORTCULLIS_E2E_INBOX_BUCKET": outputs["InboxBucketName"],
+        "PORTCULLIS_E2E_QUARANTINE_BUCKET": outputs["QuarantineBucketName"],
         "PORTCULLIS_E2E_SCAN_QUEUE_URL": outputs["ScanQueueUrl"],
         "PORTCULLIS_E2E_SCAN_DEAD_LETTER_QUEUE_URL": outputs["ScanDeadLetterQueueUrl"],
         "PORTCULLIS_E2E_WEBHOOK_SECRET": outputs["WebhookSecretArn"],

@@ -25,6 +25,9 @@ pub const BLOCKED_CONTENT: &[u8] = b"portcullis e2e: this content is on the bloc
 /// A content that is on the allow list although it has the operator's mark in it.
 pub const ALLOWED_CONTENT: &[u8] = b"portcullis e2e: allowed although it has portcullis-e2e-mark-of-the-operator in it\n";
 
+/// Bucket that clean objects are promoted to; made by the suite.
+pub const CLEAN_BUCKET: &str = "portcullis-e2e-clean";
+
 pub struct Target {
     pub url: String,
     pub apikey: String,
@@ -32,6 +35,7 @@ pub struct Target {
     pub local: bool,
     pub table: String,
     pub inbox: String,
+    pub quarantine: String,
     pub definitions: String,
     pub scan_queue: String,
     pub notify_queue: String,
@@ -88,6 +92,9 @@ fn rules(inbox: &str) -> Value {
         { "name": "Parts", "multipart": true },
         { "name": "Few parts", "multipart": true, "max_file_size": 1000 },
         { "name": "Inbox strict", "buckets": [format!("{inbox}/strict/")], "max_file_size": 100 },
+        { "name": "No quarantine", "quarantine": false, "hash_cache_hours": 0 },
+        { "name": "Inbox move", "buckets": [format!("{inbox}/move/")], "s3": { "quarantine": true } },
+        { "name": "Inbox promote", "buckets": [format!("{inbox}/promote/")], "s3": { "promote_to": format!("{CLEAN_BUCKET}/landed/"), "remove_promoted": true } },
     ])
 }
 
@@ -115,6 +122,12 @@ fn start() -> Target {
     }
 }
 
+/// Where clean objects are promoted to; of an earlier run it may be there.
+async fn make_clean_bucket(target: &Target) {
+    let made = target.clients().s3().create_bucket().bucket(CLEAN_BUCKET).send().await;
+    assert!(made.is_ok() || target.clients().s3().head_bucket().bucket(CLEAN_BUCKET).send().await.is_ok());
+}
+
 async fn deployed(url: String) -> Target {
     let named = |name: &str| std::env::var(format!("PORTCULLIS_E2E_{name}")).unwrap_or_else(|_| panic!("PORTCULLIS_E2E_{name} is not set"));
     let target = Target {
@@ -123,6 +136,7 @@ async fn deployed(url: String) -> Target {
         local: false,
         table: named("TABLE"),
         inbox: named("INBOX_BUCKET"),
+        quarantine: named("QUARANTINE_BUCKET"),
         definitions: named("DEFINITIONS_BUCKET"),
         scan_queue: named("SCAN_QUEUE_URL"),
         notify_queue: named("NOTIFY_QUEUE_URL"),
@@ -135,6 +149,7 @@ async fn deployed(url: String) -> Target {
     for (key, content) in definitions() {
         clients.s3().put_object().bucket(&target.definitions).key(key).body(content.into_bytes().into()).send().await.unwrap();
     }
+    make_clean_bucket(&target).await;
     target
 }
 
@@ -173,6 +188,7 @@ async fn local() -> Target {
         local: true,
         table: topology.table("DataTable").unwrap().name.clone(),
         inbox: bucket("InboxBucket"),
+        quarantine: bucket("QuarantineBucket"),
         definitions: bucket("DefinitionsBucket"),
         scan_queue: queue("ScanQueue"),
         notify_queue: queue("NotifyQueue"),
@@ -180,6 +196,7 @@ async fn local() -> Target {
         dead_letters: queue("ScanDeadLetterQueue"),
         aws: (access.endpoint.clone(), access.access_key.clone(), access.secret_key.clone()),
     };
+    make_clean_bucket(&target).await;
     Box::leak(Box::new(host));
     target
 }

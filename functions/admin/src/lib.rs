@@ -6,6 +6,7 @@ mod engines;
 mod health;
 mod history;
 mod license;
+mod quarantine;
 mod rescan;
 mod rules;
 mod session;
@@ -25,7 +26,9 @@ use portcullis_core::aws::Clients;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::{self, routes::Function};
-use portcullis_core::store::{StoreError, history::History, objects::Objects, queue::Queue, rescans::Rescans, settings::Settings, stats::Stats};
+use portcullis_core::store::{
+    StoreError, history::History, objects::Objects, quarantine::Quarantine, queue::Queue, rescans::Rescans, settings::Settings, stats::Stats,
+};
 use serde::Serialize;
 
 /// What the handlers share.
@@ -38,10 +41,13 @@ pub(crate) struct Admin {
     history: History,
     rescans: Rescans,
     stats: Stats,
-    /// Definitions, of which those that are pinned are copied.
+    /// Definitions, of which those that are pinned are copied; quarantine.
     objects: Objects,
     /// Name of the table: the deployment's own.
     table: Arc<str>,
+    quarantine: Quarantine,
+    upload_bucket: Arc<str>,
+    report_bucket: Arc<str>,
 }
 
 impl FromRef<Admin> for Authenticator {
@@ -71,6 +77,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let table = reader.text("PORTCULLIS_TABLE");
     let queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
     let definitions_bucket = reader.text("PORTCULLIS_DEFINITIONS_BUCKET");
+    let upload_bucket = reader.text("PORTCULLIS_UPLOAD_BUCKET");
+    let report_bucket = reader.text("PORTCULLIS_REPORT_BUCKET");
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
     let auth = Authenticator::read(&mut reader, clients, Arc::clone(&settings));
     reader.finish(())?;
@@ -83,6 +91,9 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         rescans: Rescans::new(clients.dynamodb().clone(), &table),
         stats: Stats::new(clients.dynamodb().clone(), &table),
         objects: Objects::new(clients.s3().clone()),
+        quarantine: Quarantine::new(clients.dynamodb().clone(), &table),
+        upload_bucket: upload_bucket.into(),
+        report_bucket: report_bucket.into(),
         table: table.into(),
     };
     let handlers = config::mount(Router::new())
@@ -106,6 +117,10 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/admin/history", get(history::read))
         .route("/admin/auditlog", get(auditlog::read))
         .route("/admin/config/session", get(session::read).put(session::write))
+        .route("/admin/quarantine", get(quarantine::list))
+        .route("/admin/quarantine/{data_id}", get(quarantine::read).delete(quarantine::delete))
+        .route("/admin/quarantine/{data_id}/download", get(quarantine::download))
+        .route("/admin/quarantine/{data_id}/restore", post(quarantine::restore))
         .route("/admin/config/rules", get(rules::read).put(rules::write))
         .route("/yara/package", get(yara::package))
         .route("/yara/generate", put(yara::generate).post(yara::generate))

@@ -6,7 +6,9 @@
 
 mod cache;
 mod definitions;
+mod enforce;
 mod fetch;
+mod measure;
 mod message;
 mod rescan;
 mod scan;
@@ -24,8 +26,8 @@ use portcullis_core::batch::{self, Failed};
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
 use portcullis_core::store::{
-    batches::Batches, children::Children, hashes::Hashes, objects::Objects, partial::Partials, queue::Queue, rescans::Rescans, scans::Scans,
-    settings::Settings,
+    batches::Batches, children::Children, hashes::Hashes, objects::Objects, partial::Partials, quarantine::Quarantine, queue::Queue,
+    rescans::Rescans, scans::Scans, settings::Settings,
 };
 use portcullis_engines::{WorkerConfig, WorkerPool};
 use portcullis_outbound::{Client, Policy};
@@ -62,6 +64,8 @@ pub struct Scan {
     /// Longest time of one run; zero = no limit of its own.
     slice: Duration,
     upload_bucket: String,
+    quarantine: Quarantine,
+    quarantine_bucket: String,
     /// Where outgoing requests may go.
     outbound: Policy,
     /// Folder for files while they are worked on.
@@ -90,6 +94,7 @@ impl Scan {
         let upload_bucket = reader.text("PORTCULLIS_UPLOAD_BUCKET");
         let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
         let definitions_bucket = reader.text("PORTCULLIS_DEFINITIONS_BUCKET");
+        let quarantine_bucket = reader.text("PORTCULLIS_QUARANTINE_BUCKET");
         let scan_queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
         let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
         let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
@@ -132,6 +137,8 @@ impl Scan {
             slots: Semaphore::new(workers),
             slice: Duration::from_millis(slice),
             upload_bucket,
+            quarantine: Quarantine::new(dynamodb.clone(), &table),
+            quarantine_bucket,
             outbound,
             scratch,
             deadline_ms: i64::try_from(deadline_seconds * 1000).unwrap_or(i64::MAX),

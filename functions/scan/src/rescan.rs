@@ -197,6 +197,7 @@ impl Scan {
     /// What follows a verdict that changed: the tags of a watched object, the batch, events.
     async fn told(&self, revised: &Record, by: &DataId) -> Result<(), StoreError> {
         self.tag_object(revised).await?;
+        self.enforce(revised).await?;
         self.announcer.revised(revised, by).await
     }
 }

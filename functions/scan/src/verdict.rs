@@ -9,6 +9,7 @@ use portcullis_core::store::StoreError;
 use portcullis_core::store::scans::Claimed;
 
 use crate::cache::Shared;
+use crate::measure::measure;
 use crate::{Scan, ScanFailure};
 
 /// Blocked children that can be found by hash, at most: the worst ones.
@@ -89,18 +90,20 @@ impl Scan {
             }
         }
         self.forget_partial(&claimed).await;
+        measure(&report.root, now_ms());
         let verdict = &report.root.verdict;
         tracing::info!(data_id = %id, code = verdict.code.row().tag, result = verdict.result(), detail = verdict.detail, children = report.children.len(), cached = basis.cached_from.is_some(), "verdict");
         self.after_verdict(&record).await
     }
 
-    /// Tags, event. Every part may happen twice: a message that is delivered again repeats it.
+    /// Tags, quarantine or promotion, event. Every part may happen twice: a message that is delivered again repeats it.
     pub(crate) async fn after_verdict(&self, record: &Record) -> Result<(), ScanFailure> {
         // Of a rescan everything happened before its verdict.
         if record.submission.source == Source::Rescan {
             return Ok(());
         }
         self.tag(record).await?;
+        self.enforce(record).await?;
         self.announcer.ended(record).await?;
         Ok(())
     }
@@ -130,14 +133,7 @@ impl Scan {
             tracing::warn!(data_id = %record.submission.id, bucket = object.bucket, "not tagged clean: the bucket has no versions");
             return Ok(());
         }
-        let word = if verdict.code.is_blocked() { "blocked" } else { "clean" };
-        let tags = [
-            ("portcullis:verdict", word.to_owned()),
-            ("portcullis:code", verdict.code.row().tag.to_owned()),
-            ("portcullis:data_id", record.submission.id.to_string()),
-            ("portcullis:time", iso(outcome.revision.as_ref().map_or(outcome.finished_at, |revision| revision.at))),
-        ];
-        match self.objects.tag(object, &tags).await {
+        match self.objects.tag(object, &Self::verdict_tags(record, outcome)).await {
             Ok(()) => Ok(()),
             Err(error) if error.is_retryable() => Err(error),
             Err(error) => {
@@ -145,5 +141,19 @@ impl Scan {
                 Ok(())
             }
         }
+    }
+
+    /// What the tags of an object say.
+    pub(crate) fn verdict_tags(record: &Record, outcome: &Outcome) -> [(&'static str, String); 5] {
+        let code = outcome.report.verdict.code;
+        // S3 takes letters, digits, blanks and `+-=._:/@` in values, 256 at most.
+        let version = outcome.basis.definitions.chars().filter(|c| c.is_ascii_alphanumeric() || "+-=._:/@ ".contains(*c)).take(256).collect();
+        [
+            ("portcullis:verdict", if code.is_blocked() { "blocked" } else { "clean" }.to_owned()),
+            ("portcullis:code", code.row().tag.to_owned()),
+            ("portcullis:data_id", record.submission.id.to_string()),
+            ("portcullis:version", version),
+            ("portcullis:time", iso(outcome.revision.as_ref().map_or(outcome.finished_at, |revision| revision.at))),
+        ]
     }
 }

@@ -15,6 +15,7 @@
 //!
 //! What always holds: a submission stays in the index of open ones until it is `Done`, so none is forgotten.
 
+mod quarantine;
 mod rescan;
 
 use portcullis_core::announce::Announcer;
@@ -25,6 +26,7 @@ use portcullis_core::domain::event::{ScanRequest, Task};
 use portcullis_core::domain::parts::WINDOW_MS;
 use portcullis_core::domain::submission::{Outcome, Record, Source};
 use portcullis_core::domain::verdict::Verdict;
+use portcullis_core::metrics;
 use portcullis_core::rescan::Change;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::batches::Batches;
@@ -76,6 +78,7 @@ pub struct Sweep {
     rescans: Rescans,
     settings: Settings,
     announcer: Announcer,
+    quarantine: quarantine::Cleaner,
 }
 
 impl Sweep {
@@ -95,6 +98,7 @@ impl Sweep {
             rescans: Rescans::new(clients.dynamodb().clone(), &table),
             settings: Settings::new(clients.dynamodb().clone(), &table),
             scan_queue: Queue::new(clients.sqs().clone(), scan_queue),
+            quarantine: quarantine::Cleaner::new(clients, &table),
             announcer: Announcer::new(Queue::new(clients.sqs().clone(), notify_queue), Batches::new(clients.dynamodb().clone(), table)),
         })
     }
@@ -129,6 +133,11 @@ impl Sweep {
                 tracing::error!(error = %portcullis_core::error::chain(&error), "definitions can not be renewed");
             }
         }
+        // Least urgent, so last; a fault of it costs the sweep nothing.
+        if let Err(error) = self.quarantine.run().await {
+            tracing::error!(error = %portcullis_core::error::chain(&error), "the quarantine can not be cleaned up");
+        }
+        metrics::count("StuckScans", u64::from(swept.failed));
         if swept != Swept::default() {
             tracing::info!(?swept, "swept");
         }

@@ -112,11 +112,13 @@ fn only_buckets_of_the_account_may_announce_objects() {
 fn buckets_are_encrypted_private_and_reached_by_tls_only() {
     let policies = resources("AWS::S3::BucketPolicy");
     let buckets = resources("AWS::S3::Bucket");
-    assert_eq!(buckets.len(), 4);
+    assert_eq!(buckets.len(), 5);
     for (id, bucket) in buckets {
         let properties = &bucket["Properties"];
         let rule = &properties["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"];
-        assert_eq!(rule["SSEAlgorithm"], json!({"Fn::If": ["HasKey", "aws:kms", "AES256"]}), "{id}");
+        // Quarantine has a key of its own.
+        let algorithm = if id == "QuarantineBucket" { json!("aws:kms") } else { json!({"Fn::If": ["HasKey", "aws:kms", "AES256"]}) };
+        assert_eq!(rule["SSEAlgorithm"], algorithm, "{id}");
         for block in ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"] {
             assert_eq!(properties["PublicAccessBlockConfiguration"][block], true, "{id} {block}");
         }
@@ -140,6 +142,26 @@ fn buckets_clean_up_after_themselves_and_outlive_the_stack() {
         assert_eq!(expires, id == "UploadBucket" || id == "ReportBucket", "{id}: files of others are never expired");
         assert_eq!((&bucket["DeletionPolicy"], &bucket["UpdateReplacePolicy"]), (&json!("Retain"), &json!("Retain")), "{id}");
     }
+}
+
+#[test]
+fn what_is_in_quarantine_is_locked_under_a_key_of_its_own() {
+    let [(_, bucket)] = &resources("AWS::S3::Bucket").into_iter().filter(|(id, _)| id == "QuarantineBucket").collect::<Vec<_>>()[..] else {
+        panic!()
+    };
+    let properties = &bucket["Properties"];
+    let encryption = &properties["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"];
+    assert_eq!(encryption["KMSMasterKeyID"], json!({"Fn::GetAtt": ["QuarantineKey", "Arn"]}));
+    assert_eq!(properties["ObjectLockEnabled"], true);
+    let retention = &properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"];
+    assert_eq!(*retention, json!({"Mode": "GOVERNANCE", "Days": {"Ref": "QuarantineLockDays"}}));
+    assert_eq!(properties["VersioningConfiguration"]["Status"], "Enabled");
+    assert!(topology().bucket("QuarantineBucket").unwrap().lock_days >= Some(1));
+    let [(id, key)] = &resources("AWS::KMS::Key")[..] else { panic!("one key") };
+    assert_eq!((id.as_str(), &key["Properties"]["EnableKeyRotation"], &key["DeletionPolicy"]), ("QuarantineKey", &json!(true), &json!("Retain")));
+    // No function may get round the lock, or change it.
+    let access = file("infra/access.yaml").to_string();
+    assert!(!access.contains("BypassGovernanceRetention") && !access.contains("PutObjectRetention") && !access.contains("PutBucketObjectLock"));
 }
 
 #[test]
@@ -278,6 +300,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "Scan",
         &[
+            "s3: GetObject GetObjectRetention GetObjectVersion PutObject on QuarantineBucketArn/*",
+            "s3: ListBucket on QuarantineBucketArn",
+            "kms: Decrypt GenerateDataKey on QuarantineKeyArn",
             "dynamodb: BatchWriteItem GetItem PutItem Query UpdateItem on DataTableArn",
             "s3: GetObject GetObjectTagging GetObjectVersion GetObjectVersionTagging PutObjectTagging PutObjectVersionTagging on InboxBucketArn/* UploadBucketArn/*",
             "s3: ListBucket on InboxBucketArn UploadBucketArn",
@@ -305,9 +330,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "Admin",
         &[
+            "s3: DeleteObjectVersion GetObject GetObjectRetention GetObjectVersion on QuarantineBucketArn/*",
+            "s3: ListBucket on QuarantineBucketArn",
+            "kms: Decrypt on QuarantineKeyArn",
+            "s3: GetObject GetObjectVersion PutObject PutObjectTagging on UploadBucketArn/released/*",
+            "s3: ListBucket on ReportBucketArn UploadBucketArn",
+            "s3: AbortMultipartUpload GetObject GetObjectVersion PutObject on ReportBucketArn/quarantine/*",
             AUDIT,
             "dynamodb: Query on AuditTableArn AuditTableArn/index/by_user",
-            "dynamodb: BatchGetItem GetItem PutItem Query UpdateItem on DataTableArn",
+            "dynamodb: BatchGetItem DeleteItem GetItem PutItem Query UpdateItem on DataTableArn",
             "dynamodb: Query on DataTableArn/index/history",
             "sqs: GetQueueAttributes SendMessage on ScanQueueArn",
             "s3: GetObject on DefinitionsBucketArn/hashes/* DefinitionsBucketArn/yara/*",
@@ -328,7 +359,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "Sweep",
         &[
-            "dynamodb: GetItem PutItem Query UpdateItem on DataTableArn",
+            "s3: DeleteObjectVersion on QuarantineBucketArn/*",
+            "dynamodb: DeleteItem GetItem PutItem Query UpdateItem on DataTableArn",
             "dynamodb: DeleteItem Query on AuditTableArn",
             "dynamodb: Query on DataTableArn/index/history DataTableArn/index/pending",
             "sqs: GetQueueAttributes on ScanQueueArn",
@@ -545,7 +577,8 @@ fn dead_letters_backlogs_and_every_function_have_alarms() {
         .iter()
         .map(|(_, alarm)| {
             let parameter = text(&alarm["Properties"]["Dimensions"][0]["Value"]["Ref"]);
-            assert!(given.get(parameter).is_some(), "{parameter}");
+            // Metrics of our own have no resource; those of an expression have theirs within.
+            assert!(parameter.is_empty() || given.get(parameter).is_some(), "{parameter}");
             (text(&alarm["Properties"]["MetricName"]).to_owned(), parameter.to_owned())
         })
         .collect();
@@ -562,6 +595,58 @@ fn dead_letters_backlogs_and_every_function_have_alarms() {
     }
     for alarm in wanted {
         assert!(watched.contains(&alarm), "no alarm on {alarm:?}");
+    }
+}
+
+/// Metrics of our own that alarms and dashboard look at, and where each is written.
+const OWN_METRICS: &[(&str, &str)] = &[
+    ("Files", "functions/notify/src/lib.rs"),
+    ("Bytes", "functions/notify/src/lib.rs"),
+    ("QueueTime", "functions/notify/src/lib.rs"),
+    ("ScanTime", "functions/notify/src/lib.rs"),
+    ("EngineFailures", "functions/scan/src/measure.rs"),
+    ("DefinitionAgeHours", "functions/scan/src/measure.rs"),
+    ("EnforcementFailures", "functions/scan/src/enforce.rs"),
+    ("Quarantined", "functions/scan/src/enforce.rs"),
+    ("StuckScans", "functions/sweep/src/lib.rs"),
+];
+
+#[test]
+fn every_metric_of_our_own_that_is_looked_at_is_written() {
+    for (name, path) in OWN_METRICS {
+        let source = std::fs::read_to_string(repository().join(path)).unwrap();
+        assert!(source.contains(&format!("\"{name}\"")), "{name} is not written by {path}");
+    }
+    let known = |name: &str| OWN_METRICS.iter().any(|(known, _)| *known == name);
+    for (id, alarm) in resources("AWS::CloudWatch::Alarm") {
+        let properties = &alarm["Properties"];
+        let single = (text(&properties["Namespace"]) == "Portcullis").then(|| text(&properties["MetricName"]));
+        let metrics = properties["Metrics"].as_array().into_iter().flatten().map(|metric| &metric["MetricStat"]["Metric"]);
+        let within = metrics.filter(|metric| text(&metric["Namespace"]) == "Portcullis").map(|metric| text(&metric["MetricName"]));
+        for name in single.into_iter().chain(within) {
+            assert!(known(name), "{id} looks at `{name}`, which nothing writes");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_is_json_and_shows_metrics_that_exist() {
+    let body = file("infra/dashboard.yaml")["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"].as_str().unwrap().to_owned();
+    let parameters = file("infra/dashboard.yaml")["Parameters"].as_object().unwrap().clone();
+    for name in parameters.keys() {
+        assert!(body.contains(&format!("${{{name}}}")), "{name} is not used");
+    }
+    let board: Value = serde_json::from_str(&body).unwrap();
+    let widgets = board["widgets"].as_array().unwrap();
+    let rows: Vec<_> = widgets.iter().filter_map(|widget| widget["properties"]["metrics"].as_array()).flatten().collect();
+    assert!(rows.len() >= 20);
+    for row in rows {
+        if row[0] == "Portcullis" {
+            assert!(OWN_METRICS.iter().any(|(name, _)| row[1] == *name), "{row}");
+        }
+        if let Some((_, rest)) = row[0]["expression"].as_str().and_then(|expression| expression.split_once("MetricName=\"")) {
+            assert!(OWN_METRICS.iter().any(|(name, _)| rest.starts_with(&format!("{name}\""))), "{row}");
+        }
     }
 }
 

@@ -39,12 +39,18 @@ pub const KEYS: &[Key] = &[
         default: Some(""),
         functions: API,
     },
-    Key { name: "PORTCULLIS_UPLOAD_BUCKET", doc: "Bucket that submitted files land in.", default: None, functions: &["upload", "scan", "results"] },
+    Key {
+        name: "PORTCULLIS_UPLOAD_BUCKET",
+        doc: "Bucket that submitted files land in; what is released from quarantine goes under `released/`.",
+        default: None,
+        functions: &["upload", "scan", "results", "admin"],
+    },
+    Key { name: "PORTCULLIS_QUARANTINE_BUCKET", doc: "Bucket that blocked originals are held in.", default: None, functions: &["scan"] },
     Key {
         name: "PORTCULLIS_REPORT_BUCKET",
         doc: "Bucket for reports too large for the table.",
         default: None,
-        functions: &["upload", "scan", "results", "notify"],
+        functions: &["upload", "scan", "results", "notify", "admin"],
     },
     Key {
         name: "PORTCULLIS_DEFINITIONS_BUCKET",

@@ -13,6 +13,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod intake;
+pub mod metrics;
 pub mod overrides;
 pub mod rescan;
 pub mod retention;

@@ -46,6 +46,12 @@ CREATE TABLE IF NOT EXISTS buckets (
     lifecycle    TEXT                       -- JSON: as put
 ) STRICT;
 
+-- Buckets with Object Lock; a table of its own, so that folders of before stay as they are.
+CREATE TABLE IF NOT EXISTS bucket_locks (
+    bucket TEXT PRIMARY KEY REFERENCES buckets(name) ON DELETE CASCADE,
+    days   INTEGER NOT NULL                 -- default retention (governance) of new versions
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS objects (
     seq           INTEGER PRIMARY KEY AUTOINCREMENT,   -- order of creation; the event's sequencer
     bucket        TEXT NOT NULL REFERENCES buckets(name),

@@ -135,6 +135,7 @@ async fn create_bucket(emulator: &Emulator, bucket: &Bucket) -> Result<(), HostE
         versioned: bucket.versioned,
         notifications: bucket.notifications.iter().map(rule).collect(),
         form_origins: bucket.form_origins.clone(),
+        lock_days: bucket.lock_days,
     };
     emulator.buckets().ensure(spec).await.map_err(|e| failed(&bucket.name, &e))
 }

@@ -164,6 +164,10 @@ impl<'r, 'a> Reader<'r, 'a> {
         Ok(Bucket {
             logical_id: self.id.to_owned(),
             name: self.name.clone(),
+            lock_days: match self.at("ObjectLockConfiguration/Rule/DefaultRetention/Days") {
+                Some(_) => Some(self.number("ObjectLockConfiguration/Rule/DefaultRetention/Days", 1)?),
+                None => None,
+            },
             versioned: self.at("VersioningConfiguration/Status").and_then(Value::as_str) == Some("Enabled"),
             notifications,
             form_origins,

@@ -24,6 +24,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("infra/access.yaml", include_str!("../../../access.yaml")),
     ("infra/alarms.yaml", include_str!("../../../alarms.yaml")),
     ("infra/api.yaml", include_str!("../../../api.yaml")),
+    ("infra/dashboard.yaml", include_str!("../../../dashboard.yaml")),
     ("infra/queues.yaml", include_str!("../../../queues.yaml")),
     ("infra/storage.yaml", include_str!("../../../storage.yaml")),
 ];

@@ -132,6 +132,8 @@ pub struct Bucket {
     pub name: String,
     /// Whether it keeps versions.
     pub versioned: bool,
+    /// Days for which a new version can not be deleted; none = without Object Lock.
+    pub lock_days: Option<u32>,
     /// Events it sends to queues.
     pub notifications: Vec<Notification>,
     /// Origins whose pages may send forms here; `*` is any.

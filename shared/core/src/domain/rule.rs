@@ -39,9 +39,22 @@ impl Default for ExtractionLimits {
     }
 }
 
+/// What becomes of objects in watched buckets once they are judged. Nothing by default: they are tagged and stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3Actions {
+    /// `bucket/prefix` that what is clean is copied to, its own key behind the prefix; empty = nowhere. Not a watched bucket.
+    pub promote_to: String,
+    /// Whether the original of what was promoted is removed, once the copy is proven.
+    pub remove_promoted: bool,
+    /// Whether what is blocked is moved to quarantine: copied, the copy proven, then the judged version removed.
+    pub quarantine: bool,
+}
+
 /// One rule. Unknown fields are refused, so that a misspelt limit is an error and not a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // switches of a document that people write
 pub struct Rule {
     /// Name, as clients send it in the `rule` header. Compared exactly.
     pub name: String,
@@ -82,6 +95,10 @@ pub struct Rule {
     pub multipart: bool,
     /// Hours for which the verdict of the same content under the same rule and definitions is taken over; 0 = never. Range 0–720.
     pub hash_cache_hours: u64,
+    /// Whether a copy of what was submitted and blocked is held in quarantine, beyond the life of the upload.
+    pub quarantine: bool,
+    /// Objects in watched buckets.
+    pub s3: S3Actions,
 }
 
 impl Default for Rule {
@@ -105,6 +122,8 @@ impl Default for Rule {
             timeout_seconds: 240,
             multipart: false,
             hash_cache_hours: 24,
+            quarantine: true,
+            s3: S3Actions::default(),
         }
     }
 }
@@ -133,6 +152,8 @@ impl Rule {
             buckets: _,
             multipart: _,
             hash_cache_hours: _,
+            quarantine: _,
+            s3: _,
         } = self;
         let judging = serde_json::json!([engines, required_engines, extraction, types, yara_blocks, tolerate, timeout_seconds]);
         hex::encode(Sha256::digest(judging.to_string().as_bytes())).chars().take(16).collect()
@@ -168,6 +189,16 @@ impl Rule {
         }
         if self.description.len() > 1000 {
             return wrong("`description` has more than 1000 bytes".into());
+        }
+        let (bucket, prefix) = self.s3.promote_to.split_once('/').unwrap_or((&self.s3.promote_to, ""));
+        if !self.s3.promote_to.is_empty() && (!(3..=63).contains(&bucket.len()) || prefix.len() > 512) {
+            return wrong(format!("`s3.promote_to` is `{}`, not `bucket/prefix`", self.s3.promote_to));
+        }
+        if !bucket.is_empty() && self.buckets.iter().any(|pattern| pattern.split('/').next() == Some(bucket)) {
+            return wrong(format!("`s3.promote_to` is in `{bucket}`, a bucket that the rule itself watches"));
+        }
+        if self.s3.remove_promoted && bucket.is_empty() {
+            return wrong("`s3.remove_promoted` needs `s3.promote_to`".into());
         }
         if let Err(problem) = self.types.validate() {
             return wrong(problem);
@@ -257,7 +288,8 @@ mod tests {
             "name" | "description" => "x".into(),
             "priority" | "max_file_size" | "timeout_seconds" | "hash_cache_hours" => 7.into(),
             "anonymous" | "multipart" => true.into(),
-            "yara_blocks" => false.into(),
+            "yara_blocks" | "quarantine" => false.into(),
+            "s3" => serde_json::json!({ "quarantine": true }),
             "extraction" => serde_json::json!({ "max_depth": 2 }),
             "types" => serde_json::json!({ "block": ["E"] }),
             "tolerate" => serde_json::json!([17]),
@@ -296,6 +328,16 @@ mod tests {
                 "`Hash Reputation` is not one of its engines",
             ),
             (Rule { tolerate: vec![Code::Infected], ..Rule::default() }, "can not be tolerated"),
+            (Rule { s3: S3Actions { promote_to: "x/".into(), ..S3Actions::default() }, ..Rule::default() }, "`s3.promote_to`"),
+            (Rule { s3: S3Actions { remove_promoted: true, ..S3Actions::default() }, ..Rule::default() }, "`s3.remove_promoted`"),
+            (
+                Rule {
+                    buckets: vec!["in-box/a/".into()],
+                    s3: S3Actions { promote_to: "in-box/b/".into(), ..S3Actions::default() },
+                    ..Rule::default()
+                },
+                "itself watches",
+            ),
             (Rule { priority: 2000, ..Rule::default() }, "`priority` is 2000"),
             (Rule { types: TypeLists { skip: vec!["E".into()], ..TypeLists::default() }, ..Rule::default() }, "`types.skip`"),
             (

@@ -13,6 +13,7 @@
 //! | open submissions by due time | GSI `pending`: `pending_shard` | `check_at` | Query by sweep |
 //! | ended submissions by time of their end | GSI `history`: `history_shard` | `history_at` | one Query a part and page ([`history`]) |
 //! | what became of a rescan's files | `RESCAN#<job>` | `COUNTS`, `FILE#<first 24 of data_id>`, `NEWS#…` | GetItem; Query of the news |
+//! | blocked original in quarantine | `QUARANTINE#<data_id>` | `ITEM` | GetItem; by time in a part of the GSI `history` ([`quarantine`]) |
 //! | user | `USER#<id>` | `USER` | GetItem |
 //! | user by name | `USERNAME#<directory>/<name>` | `USER` | GetItem |
 //! | static API key | `APIKEY#<sha256 of the key>` | `KEY` | BatchGetItem with the next |
@@ -27,6 +28,7 @@
 pub(crate) mod attributes;
 pub mod batches;
 pub mod children;
+pub mod copies;
 pub mod deliveries;
 pub mod hashes;
 pub mod history;
@@ -34,6 +36,7 @@ pub mod identity;
 pub mod multipart;
 pub mod objects;
 pub mod partial;
+pub mod quarantine;
 pub mod queue;
 pub mod rescans;
 pub mod scans;

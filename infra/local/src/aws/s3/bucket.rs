@@ -9,7 +9,7 @@ use s3s::{S3Error, s3_error};
 
 use super::error::Failure;
 use super::rows::BucketRow;
-use super::{Aftermath, Buckets, notify, rows};
+use super::{Aftermath, Buckets, lock, notify, rows};
 use crate::aws::db::now_ms;
 
 /// A bucket as a template wants it.
@@ -23,6 +23,8 @@ pub struct BucketSpec {
     pub notifications: Vec<QueueRule>,
     /// Origins whose pages may send forms here; `*` is any.
     pub form_origins: Vec<String>,
+    /// Days for which no new version can be deleted (Object Lock, governance); none = no Object Lock.
+    pub lock_days: Option<u32>,
 }
 
 /// One queue notification of a bucket.
@@ -61,6 +63,7 @@ impl Buckets {
                     set_versioning(tx, &spec.name, versioning)?;
                 }
             }
+            lock::set_default(tx, &spec.name, spec.lock_days)?;
             let queues = set_notification(tx, &spec.name, wanted)?;
             Ok(((), Aftermath { queues, ..Aftermath::default() }))
         })

@@ -95,6 +95,7 @@ fn describe(fields: &Fields, bucket: &str, key: &str, file: &Field<'_>) -> S3Res
         redirect: own("x-amz-website-redirect-location"),
         user: fields.user_metadata().collect(),
         sums: Sums::default(),
+        retain_until_ms: 0,
     };
     Ok(Described {
         bucket: bucket.to_owned(),

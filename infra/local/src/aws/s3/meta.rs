@@ -21,6 +21,8 @@ pub(crate) struct Meta {
     pub(crate) redirect: Option<String>,
     pub(crate) user: HashMap<String, String>,
     pub(crate) sums: Sums,
+    /// The version can not be deleted before (governance), epoch milliseconds; 0 = it can.
+    pub(crate) retain_until_ms: i64,
 }
 
 impl Meta {

@@ -10,6 +10,7 @@ mod cors;
 mod error;
 mod form;
 mod listing;
+mod lock;
 mod meta;
 mod multipart;
 mod notify;

@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use s3s::checksum::ChecksumHasher;
-use s3s::dto::{Checksum, CopyObjectInput, CopySource, ETag, ETagCondition, MetadataDirective, Range, StreamingBlob, TaggingDirective, Timestamp};
+use s3s::dto::{
+    Checksum, ChecksumAlgorithm, CopyObjectInput, CopySource, ETag, ETagCondition, MetadataDirective, Range, StreamingBlob, TaggingDirective,
+    Timestamp,
+};
 use s3s::{S3Result, TrailingHeaders, s3_error};
 
 use super::bodies::{Draft, Length};
@@ -170,7 +173,8 @@ impl Buckets {
     }
 
     /// CopyObject: the bytes are shared, the description is copied or replaced as the directives say.
-    pub(super) async fn copy(&self, input: CopyObjectInput) -> S3Result<(Version, BucketRow, Change)> {
+    /// Answers source, its bucket, what changed, and the checksums of the copy.
+    pub(super) async fn copy(&self, input: CopyObjectInput) -> S3Result<(Version, BucketRow, Change, Sums)> {
         check_key(&input.key)?;
         let CopySource::Bucket { bucket, key, version_id } = &input.copy_source else {
             return Err(s3_error!(NotImplemented, "Access points are not supported by the local host"));
@@ -191,7 +195,8 @@ impl Buckets {
                 "This copy request is illegal because it is trying to copy an object to itself without changing it."
             ));
         }
-        let meta = if replace_meta {
+        let asked = input.checksum_algorithm.as_ref().is_some_and(|algorithm| algorithm.as_str() == ChecksumAlgorithm::SHA256);
+        let mut meta = if replace_meta {
             Meta {
                 content_type: input.content_type,
                 content_encoding: meta::stored_encoding(input.content_encoding),
@@ -202,10 +207,15 @@ impl Buckets {
                 redirect: input.website_redirect_location,
                 user: input.metadata.unwrap_or_default(),
                 sums: source.meta.sums.clone(),
+                retain_until_ms: 0,
             }
         } else {
             source.meta.clone()
         };
+        if asked {
+            meta.sums = Sums { sha256: Some(self.sha256(&source).await?), ..Sums::default() };
+        }
+        let sums = meta.sums.clone();
         let tags = if replace_tags { meta::tags_of_header(input.tagging.as_deref())? } else { source.tags.clone() };
         let bodies = self.inner.bodies.clone();
         let name = source.body.clone().unwrap_or_default();
@@ -214,7 +224,20 @@ impl Buckets {
         let (bucket, key) = (input.bucket, input.key);
         let described = Described { bucket, key, meta, tags, how: Created::Copy, conditions: WriteIf::default() };
         let change = self.publish(described, draft, source.etag.clone()).await?;
-        Ok((source, source_bucket, change))
+        Ok((source, source_bucket, change, sums))
+    }
+
+    /// SHA-256 of a version's bytes, base64.
+    async fn sha256(&self, version: &Version) -> S3Result<String> {
+        use base64::Engine as _;
+        use futures::TryStreamExt as _;
+        use sha2::Digest as _;
+        let mut body = self.open(version, Slice { start: 0, length: version.size, partial: false }).await?;
+        let mut digest = sha2::Sha256::new();
+        while let Some(piece) = body.try_next().await.map_err(|error| s3_error!(InternalError, "The source can not be read: {}", error))? {
+            digest.update(&piece);
+        }
+        Ok(base64::engine::general_purpose::STANDARD.encode(digest.finalize()))
     }
 
     /// DeleteObject.
@@ -224,10 +247,11 @@ impl Buckets {
         key: &str,
         version_id: Option<String>,
         if_match: Option<ETagCondition>,
+        bypass_lock: bool,
     ) -> Result<Change, Failure> {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.change(move |tx, _| {
-            let mut change = rows::delete(tx, &bucket, &key, version_id.as_deref(), if_match.as_ref())?;
+            let mut change = rows::delete(tx, &bucket, &key, version_id.as_deref(), if_match.as_ref(), bypass_lock)?;
             let after = aftermath(&mut change);
             Ok((change, after))
         })

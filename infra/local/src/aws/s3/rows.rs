@@ -9,6 +9,7 @@ use s3s::{S3Error, S3Result, s3_error};
 use uuid::Uuid;
 
 use super::error::Failure;
+use super::lock;
 use super::meta::{Meta, Tags};
 use super::notify::{self, Context, Created};
 use crate::aws::db::now_ms;
@@ -187,6 +188,7 @@ pub(crate) fn insert(conn: &Connection, context: &Context, object: &NewObject) -
     if version_id == NULL_VERSION {
         change.orphans.extend(remove_version(conn, &object.bucket, &object.key, NULL_VERSION)?);
     }
+    let retain_until_ms = lock::of_new(conn, &object.bucket, change.modified_ms)?;
     let row = Version {
         seq: 0,
         key: object.key.clone(),
@@ -197,7 +199,7 @@ pub(crate) fn insert(conn: &Connection, context: &Context, object: &NewObject) -
         etag: object.etag.clone(),
         body: Some(object.body.clone()),
         modified_ms: change.modified_ms,
-        meta: object.meta.clone(),
+        meta: Meta { retain_until_ms, ..object.meta.clone() },
         tags: object.tags.clone(),
     };
     let seq = insert_latest(conn, &object.bucket, &row)?;
@@ -213,6 +215,7 @@ pub(crate) fn delete(
     key: &str,
     version_id: Option<&str>,
     if_match: Option<&ETagCondition>,
+    bypass_lock: bool,
 ) -> Result<Change, Failure> {
     let bucket = bucket(conn, bucket_name)?;
     let found = find(conn, bucket_name, key, version_id)?;
@@ -223,6 +226,7 @@ pub(crate) fn delete(
     }
     let mut change = Change { modified_ms: now_ms(), ..Change::default() };
     if let Some(id) = version_id {
+        lock::check(found.as_ref(), bypass_lock)?;
         change.orphans.extend(remove_version(conn, bucket_name, key, id)?);
         promote(conn, bucket_name, key)?;
         change.version_id = Some(id.to_owned());

@@ -9,7 +9,7 @@ use super::meta::{self, Meta, Sums};
 use super::notify::Created;
 use super::objects::{Arriving, Described, Precision, ReadIf, Slice, check_key, checksum, etag, timestamp};
 use super::rows::WriteIf;
-use super::{Aftermath, Buckets, bucket, rows};
+use super::{Aftermath, Buckets, bucket, lock, rows};
 
 /// What the operations that carry a body have in common; their inputs are distinct types with equal fields.
 macro_rules! arriving {
@@ -44,6 +44,7 @@ macro_rules! described_meta {
             redirect: $input.website_redirect_location.take(),
             user: $input.metadata.take().unwrap_or_default(),
             sums: Sums::default(),
+            retain_until_ms: 0,
         }
     };
 }
@@ -226,7 +227,10 @@ impl S3 for Buckets {
         conditions.check(&version)?;
         let slice = Slice::of(input.range, version.size)?;
         let sums = if slice.partial { Checksum::default() } else { checksum(&version.meta.sums) };
+        let (object_lock_mode, object_lock_retain_until_date) = lock::shown(&version);
         let output = HeadObjectOutput {
+            object_lock_mode,
+            object_lock_retain_until_date,
             accept_ranges: Some("bytes".to_owned()),
             content_length: i64::try_from(slice.length).ok(),
             content_range: slice.content_range(version.size),
@@ -256,8 +260,9 @@ impl S3 for Buckets {
     }
 
     async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
-        let (source, source_bucket, change) = self.copy(req.input).await?;
+        let (source, source_bucket, change, sums) = self.copy(req.input).await?;
         let result = CopyObjectResult {
+            checksum_sha256: sums.sha256,
             e_tag: Some(etag(&source.etag)),
             last_modified: Some(timestamp(change.modified_ms, Precision::Milliseconds)),
             ..Default::default()
@@ -272,7 +277,8 @@ impl S3 for Buckets {
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = req.input;
-        let change = self.remove(&input.bucket, &input.key, input.version_id, input.if_match).await?;
+        let change =
+            self.remove(&input.bucket, &input.key, input.version_id, input.if_match, input.bypass_governance_retention.unwrap_or_default()).await?;
         Ok(S3Response::new(DeleteObjectOutput {
             delete_marker: change.delete_marker.then_some(true),
             version_id: change.version_id,
@@ -281,7 +287,8 @@ impl S3 for Buckets {
     }
 
     async fn delete_objects(&self, req: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let DeleteObjectsInput { bucket, delete, .. } = req.input;
+        let DeleteObjectsInput { bucket, delete, bypass_governance_retention, .. } = req.input;
+        let bypass = bypass_governance_retention.unwrap_or_default();
         if delete.objects.is_empty() || delete.objects.len() > 1000 {
             return Err(s3_error!(MalformedXML, "Between 1 and 1000 keys can be deleted at once"));
         }
@@ -289,7 +296,7 @@ impl S3 for Buckets {
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for object in delete.objects {
             let if_match = object.e_tag.map(ETagCondition::ETag);
-            match self.remove(&bucket, &object.key, object.version_id.clone(), if_match).await {
+            match self.remove(&bucket, &object.key, object.version_id.clone(), if_match, bypass).await {
                 Ok(change) => deleted.push(DeletedObject {
                     key: Some(object.key),
                     delete_marker: change.delete_marker.then_some(true),
@@ -325,6 +332,10 @@ impl S3 for Buckets {
 
     async fn list_object_versions(&self, req: S3Request<ListObjectVersionsInput>) -> S3Result<S3Response<ListObjectVersionsOutput>> {
         Ok(S3Response::new(self.list_versions(req.input).await?))
+    }
+
+    async fn put_object_retention(&self, req: S3Request<PutObjectRetentionInput>) -> S3Result<S3Response<PutObjectRetentionOutput>> {
+        Ok(S3Response::new(self.set_retention(req.input).await?))
     }
 
     async fn put_object_tagging(&self, req: S3Request<PutObjectTaggingInput>) -> S3Result<S3Response<PutObjectTaggingOutput>> {

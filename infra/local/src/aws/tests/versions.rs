@@ -85,3 +85,49 @@ async fn a_copy_has_the_bytes_and_the_description() {
     let none = stack.s3.copy_object().bucket("to-here").key("d").copy_source("from/none").send().await.unwrap_err();
     assert_eq!(status(&none), 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_shown_to_have_the_bytes_by_its_own_checksum() {
+    use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
+    let stack = Stack::start().await;
+    stack.bucket("from").await;
+    stack.bucket("to-here").await;
+    stack.put("from", "k", b"bytes").await;
+    let copy = stack.s3.copy_object().bucket("to-here").key("c").copy_source("from/k").checksum_algorithm(ChecksumAlgorithm::Sha256);
+    let copied = copy.send().await.unwrap().copy_object_result.unwrap();
+    let head = stack.s3.head_object().bucket("to-here").key("c").checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
+    // printf bytes | openssl sha256 -binary | base64
+    assert_eq!(head.checksum_sha256(), Some("J3CJ2RwL308uaGK6fkoHYFEZQx9dE/cm3TUrBvGyBqk="));
+    assert_eq!(copied.checksum_sha256(), head.checksum_sha256());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_version_is_deleted_only_by_who_may_bypass_the_lock() {
+    use aws_sdk_s3::primitives::DateTime;
+    use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
+    let stack = Stack::start().await;
+    let spec = BucketSpec { name: "held".into(), versioned: true, lock_days: Some(2), ..BucketSpec::default() };
+    stack.emulator.buckets().ensure(spec).await.unwrap();
+    stack.put("held", "k", b"one").await;
+    let head = stack.s3.head_object().bucket("held").key("k").send().await.unwrap();
+    let version = head.version_id().unwrap();
+    let left = head.object_lock_retain_until_date().unwrap().secs() - DateTime::from(std::time::SystemTime::now()).secs();
+    assert!((2 * 86_400 - 60..=2 * 86_400).contains(&left), "{left}");
+    let delete = || stack.s3.delete_object().bucket("held").key("k").version_id(version);
+    assert_eq!(status(&delete().send().await.unwrap_err()), 403);
+    // A marker hides it and removes nothing.
+    stack.s3.delete_object().bucket("held").key("k").send().await.unwrap();
+    assert!(stack.s3.get_object().bucket("held").key("k").version_id(version).send().await.is_ok());
+    // Shorter only with the bypass, and never into the past.
+    let retain = |seconds: i64| {
+        let until = DateTime::from_secs(DateTime::from(std::time::SystemTime::now()).secs() + seconds);
+        let retention = ObjectLockRetention::builder().mode(ObjectLockRetentionMode::Governance).retain_until_date(until).build();
+        stack.s3.put_object_retention().bucket("held").key("k").version_id(version).retention(retention)
+    };
+    assert_eq!(status(&retain(3600).send().await.unwrap_err()), 403);
+    assert_eq!(status(&retain(-5).bypass_governance_retention(true).send().await.unwrap_err()), 400);
+    retain(3600).bypass_governance_retention(true).send().await.unwrap();
+    assert_eq!(status(&delete().send().await.unwrap_err()), 403);
+    delete().bypass_governance_retention(true).send().await.unwrap();
+    assert_eq!(status(&stack.s3.get_object().bucket("held").key("k").version_id(version).send().await.unwrap_err()), 404);
+}
