@@ -17,6 +17,7 @@ async fn comparable(client: &Client, id: &str) -> Vec<Value> {
         let number = u32::from_str_radix(&child[24..], 16).unwrap().wrapping_sub(root);
         let mut result = client.get(&format!("/file/{child}")).await.json;
         strip(&mut result);
+        assert_eq!(result.as_object_mut().unwrap().remove("parent_data_id"), Some(id.into()));
         files.push((number, result));
     }
     files.sort_by_key(|(number, _)| *number);

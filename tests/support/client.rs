@@ -126,6 +126,11 @@ async fn read(response: Response) -> Answer {
     let status = response.status();
     let kind = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let text = response.text().await.unwrap();
+    if status == reqwest::StatusCode::NOT_MODIFIED {
+        // It has no body (RFC 9110 §15.4.5).
+        assert_eq!(text, "");
+        return Answer { status, json: Value::Null, text };
+    }
     assert!(kind.contains("application/json"), "{status} {kind}: {text}");
     let json = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
     Answer { status, json, text }

@@ -11,9 +11,11 @@ use portcullis_core::auth::roles::Right;
 use portcullis_core::clock::{iso, now_ms};
 use portcullis_core::domain::event::{Task, TaskRequest};
 use portcullis_core::domain::id::DataId;
+use portcullis_core::domain::name::display;
 use portcullis_core::domain::yara::{Generation, InForce, PackageRef, Sources, Status};
 use portcullis_core::http::body;
 use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::http::fields::bad;
 use portcullis_core::store::StoreError;
 use serde_json::{Value, json};
 
@@ -26,17 +28,25 @@ pub(crate) async fn sources(State(admin): State<Admin>, caller: Caller) -> Resul
     Ok(Json(sources.unwrap_or_else(|| Sources::default_of(&admin.definitions_bucket))))
 }
 
+/// Sources as a client sends them.
+///
+/// # Errors
+/// One sentence that names the field.
+pub(crate) fn sources_of(sent: Value, definitions_bucket: &str) -> Result<Sources, String> {
+    // A list would do as a structure.
+    let fields = sent.as_object().ok_or("The body is no JSON object.")?;
+    if let Some((name, _)) = fields.iter().find(|(_, list)| list.as_array().is_some_and(|list| !list.iter().all(Value::is_object))) {
+        return Err(format!("`{}` is no list of objects.", display(name)));
+    }
+    let sources: Sources = body::shape(sent)?;
+    sources.validate(definitions_bucket)?;
+    Ok(sources)
+}
+
 /// `PUT /admin/config/yara/sources`: replaces both lists.
 pub(crate) async fn put_sources(State(admin): State<Admin>, caller: Caller, body: Body) -> Result<Json<Sources>, ApiError> {
     let by = caller.require(Right::EnginesWrite)?;
-    let sent: Value = body::json(body).await?;
-    // A list would do as a structure.
-    let lists = sent.as_object().into_iter().flatten().filter_map(|(name, list)| Some((name, list.as_array()?)));
-    if let Some((name, _)) = lists.into_iter().find(|(_, list)| !list.iter().all(Value::is_object)) {
-        return Err(ApiError::with_text(ErrorCode::BadRequest, format!("`{name}` is no list of objects.")));
-    }
-    let sources: Sources = body::shape(sent)?;
-    sources.validate(&admin.definitions_bucket).map_err(|problem| ApiError::with_text(ErrorCode::BadRequest, problem))?;
+    let sources = sources_of(body::json(body).await?, &admin.definitions_bucket).map_err(bad)?;
     let (before, revision) = admin.settings.versioned::<Sources>(Sources::SETTING).await?;
     let before = before.unwrap_or_else(|| Sources::default_of(&admin.definitions_bucket));
     admin.change(Change::of(by, "config.yara.write", Sources::SETTING, &before, &sources), Sources::SETTING, &sources, revision).await?;

@@ -65,7 +65,7 @@ pub fn parse(sent: &[Value]) -> Result<Vec<Rule>, String> {
             return Err(format!("Rule {name}: `name` is missing or no text."));
         }
         // A list would do as a structure.
-        if let Some(field) = ["extraction", "types"].into_iter().find(|field| rule.get(field).is_some_and(|value| !value.is_object())) {
+        if let Some(field) = ["extraction", "types", "s3"].into_iter().find(|field| rule.get(field).is_some_and(|value| !value.is_object())) {
             return Err(format!("Rule {name}: `{field}` is no object."));
         }
         if let Some((field, problem)) = field_by_field(rule) {

@@ -77,9 +77,12 @@ fn config_of(sent: &Map<String, Value>) -> Result<Map<String, Value>, String> {
     if sent.get("format").is_some_and(|format| format != FORMAT) {
         return Err(format!("`format` is not `{FORMAT}`."));
     }
+    if let Some(name) = ["created", "version"].into_iter().find(|name| sent.get(*name).is_some_and(|value| !value.is_string())) {
+        return Err(format!("`{name}` is no text."));
+    }
     let config = sent.get("config").ok_or("`config` is missing.")?.as_object().ok_or("`config` is no object.")?;
     if config.is_empty() {
-        return Err("`config` has no section.".into());
+        return Err("`config` has none of `rules`, `settings`, `engines`, `yara_sources`.".into());
     }
     Ok(config.clone())
 }
@@ -135,9 +138,10 @@ mod tests {
         for (body, names) in [
             (json!({}), "`config` is missing"),
             (json!({ "config": [] }), "`config` is no object"),
-            (json!({ "config": {} }), "no section"),
+            (json!({ "config": {} }), "`config` has none of"),
             (json!({ "config": { "rules": [] }, "format": "portcullis/2" }), "`format`"),
             (json!({ "config": { "rules": [] }, "users": [] }), "`users`"),
+            (json!({ "config": { "rules": [] }, "created": 7 }), "`created`"),
         ] {
             let problem = read(body).unwrap_err();
             assert!(problem.contains(names), "{problem}");

@@ -23,6 +23,7 @@ use portcullis_core::store::settings::Settings;
 use serde_json::{Map, Value, json};
 
 use crate::config::documents::{CARRIED, DOCUMENTS, Document};
+use crate::yara::sources_of;
 
 /// All documents of `/admin/config` that an export has.
 fn documents() -> impl Iterator<Item = &'static Document> {
@@ -182,11 +183,7 @@ impl State {
 
     fn sources_of(&self, sent: &Value, changes: &mut Changes) -> Result<(), String> {
         let problem = |problem: String| format!("`config.yara_sources`: {problem}");
-        if !sent.is_object() {
-            return Err("`config.yara_sources` is no object.".into());
-        }
-        let sources: Sources = serde_json::from_value(sent.clone()).map_err(|e| problem(format!("{e}.")))?;
-        sources.validate(&self.definitions_bucket).map_err(problem)?;
+        let sources = sources_of(sent.clone(), &self.definitions_bucket).map_err(problem)?;
         let in_force = self.value(Sources::SETTING);
         let before = if in_force.is_null() { json!(Sources::default_of(&self.definitions_bucket)) } else { in_force.clone() };
         if json!(sources) != before {

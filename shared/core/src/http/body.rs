@@ -26,14 +26,17 @@ pub async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     if !sent.is_object() {
         return Err(fields::bad("The body is no JSON object."));
     }
-    shape(sent)
+    shape(sent).map_err(fields::bad)
 }
 
-/// A JSON value as the structure it should be; the error names the field.
-pub fn shape<T: DeserializeOwned>(sent: serde_json::Value) -> Result<T, ApiError> {
+/// A JSON value as the structure it should be.
+///
+/// # Errors
+/// One sentence that names the field.
+pub fn shape<T: DeserializeOwned>(sent: serde_json::Value) -> Result<T, String> {
     serde_path_to_error::deserialize(sent).map_err(|e| {
         let (path, problem) = (e.path().to_string(), e.inner());
-        fields::bad(if path == "." { format!("The JSON body has the wrong shape: {problem}.") } else { format!("`{path}`: {problem}.") })
+        if path == "." { format!("The JSON body has the wrong shape: {problem}.") } else { format!("`{path}`: {problem}.") }
     })
 }
 
