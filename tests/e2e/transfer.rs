@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::apart::Apart;
 use crate::support::client::{Answer, Client, send};
+use crate::support::own_host;
 use crate::target::sha256;
 
 async fn import(apart: &Apart, body: &Value) -> StatusCode {
@@ -125,4 +126,91 @@ async fn nobody_imports_or_exports_more_than_he_may_change_or_read() {
     let more = json!({ "config": { "settings": { "auditlog": { "cleanuprange": 1 }, "scan": { "max_queue_per_agent": 4321 } } } });
     assert_eq!(refused(&client, &more.to_string()).await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_ne!(apart.client.get("/admin/config/scan").await.json["max_queue_per_agent"], 4321);
+}
+
+/// `/login` of a user, without any key.
+async fn login(client: &Client, user: &str, password: &str) -> StatusCode {
+    client.with_key(None).post_json("/login", &json!({ "user": user, "password": password })).await.status
+}
+
+#[tokio::test]
+async fn accounts_move_to_another_deployment_with_their_secrets() {
+    const EXPORT_PASSWORD: &str = "moving house 2026";
+    let apart = Apart::turn().await;
+    let make = async |client: &Client, path: &str, body: Value| {
+        let answer = client.post_json(path, &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    };
+    make(&apart.client, "/admin/role", json!({ "name": "movers", "rights": { "scanlog": ["read"] } })).await;
+    let servers = json!([{ "host": "ldap.example.com", "port": 636, "encryption": "ssl" }]);
+    make(&apart.client, "/admin/userdirectory", json!({ "type": "LDAP", "name": "corp", "servers": servers, "bind_password": "b1nd s3cret" })).await;
+    make(
+        &apart.client,
+        "/admin/user",
+        json!({ "name": "mover", "roles": ["movers"], "password": "Mover password 1", "apikey": "mover-key-0123456789abcdef" }),
+    )
+    .await;
+    let plain = export(&apart).await;
+    assert!(plain.get("secrets").is_none());
+    let request = apart.client.request(Method::GET, "/admin/export").header("export-password", EXPORT_PASSWORD);
+    let sealed = send(request).await.json;
+    for secret in ["b1nd s3cret", "argon2id$", "mover-key"] {
+        assert!(!sealed.to_string().contains(secret), "{secret}");
+    }
+
+    let folder = own_host::folder("moved");
+    let other = own_host::start(&folder, "moved-administrator-key-0123456789abcd", &[]).await;
+    let there = Client::new(format!("http://{}", other.addr), Some("moved-administrator-key-0123456789abcd"));
+    let send_there = async |body: &Value, password: Option<&str>| {
+        let request = there.request(Method::POST, "/admin/import").body(body.to_string());
+        send(if let Some(password) = password { request.header("export-password", password) } else { request }).await
+    };
+    // Only what moves: the other administrator is to keep his own key.
+    let users: Vec<&Value> = sealed["config"]["users"].as_array().unwrap().iter().filter(|user| user["name"] == "mover").collect();
+    let mut file = sealed.clone();
+    file["config"] = json!({ "roles": sealed["config"]["roles"], "directories": sealed["config"]["directories"], "users": users });
+    for (password, names) in [(None, "`export-password`"), (Some("another password"), "does not open"), (Some("short"), "8 to 256")] {
+        let answer = send_there(&file, password).await;
+        assert!(answer.status == StatusCode::BAD_REQUEST && answer.err().contains(names), "{answer:?}");
+    }
+    assert_eq!(login(&there, "mover", "Mover password 1").await, StatusCode::FORBIDDEN);
+    let answer = send_there(&file, Some(EXPORT_PASSWORD)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(send_there(&file, Some(EXPORT_PASSWORD)).await.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(login(&there, "mover", "Mover password 1").await, StatusCode::OK);
+    let me = there.with_key(Some("mover-key-0123456789abcdef")).get("/user/me").await;
+    assert_eq!((me.status, &me.json["username"]), (StatusCode::OK, &json!("LOCAL/mover")));
+    let moved = there.get("/admin/export").await.json;
+    for section in ["roles", "directories"] {
+        assert_eq!(moved["config"][section], sealed["config"][section], "{section}");
+    }
+    let corp = moved["config"]["directories"].as_array().unwrap().iter().find(|directory| directory["name"] == "corp");
+    assert_eq!(corp.unwrap()["servers"], servers);
+
+    // All or nothing, here as well; and nobody brings in more than he has.
+    let user = |name: &str, role: &str| json!({ "name": name, "roles": [role] });
+    for (config, status, names) in [
+        (json!({ "users": [user("one", "movers"), user("two", "nobody")] }), StatusCode::BAD_REQUEST, "nobody"),
+        (json!({ "users": [user("one", "movers"), user("one", "movers")] }), StatusCode::BAD_REQUEST, "twice"),
+        (json!({ "users": (0..21).map(|n| user(&format!("u{n}"), "movers")).collect::<Vec<_>>() }), StatusCode::BAD_REQUEST, "at most 20"),
+        (json!({ "users": [{ "name": "admin", "enabled": false }] }), StatusCode::CONFLICT, "no administrator"),
+        (json!({ "roles": [{ "name": "admin", "rights": {} }] }), StatusCode::BAD_REQUEST, "default role"),
+        (json!({ "directories": [{ "type": "LDAP", "name": "corp", "enabled": true }] }), StatusCode::BAD_REQUEST, "Not supported"),
+    ] {
+        let answer = send_there(&json!({ "config": config }), None).await;
+        assert!(answer.status == status && answer.err().contains(names), "{answer:?}");
+    }
+    let rights = json!({ "scan": ["write"], "users": ["read", "write"] });
+    make(&there, "/admin/role", json!({ "name": "clerk", "rights": rights })).await;
+    make(&there, "/admin/user", json!({ "name": "clerk", "roles": ["clerk"], "apikey": "clerk-key-0123456789abcdef" })).await;
+    let clerk = there.with_key(Some("clerk-key-0123456789abcdef"));
+    for config in [
+        json!({ "users": [user("risen", "admin")] }),
+        json!({ "users": [{ "name": "admin", "display_name": "x" }] }),
+        json!({ "roles": [{ "name": "more", "rights": { "engines": ["write"] } }] }),
+    ] {
+        let body = json!({ "config": config }).to_string();
+        assert_eq!(refused(&clerk, &body).await.status, StatusCode::METHOD_NOT_ALLOWED, "{body}");
+    }
+    assert_eq!(there.get("/admin/user").await.json.as_array().unwrap().len(), 3, "admin, mover, clerk");
 }

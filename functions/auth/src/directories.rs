@@ -8,103 +8,20 @@ use axum::extract::{Path, State, rejection::PathRejection};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use portcullis_core::audit::Change;
-use portcullis_core::auth::directory::{Directories, Directory, Kind, MAX_DIRECTORIES};
+use portcullis_core::auth::accounts::directory::kind_of;
+use portcullis_core::auth::accounts::{ATTEMPTS, SentDirectory, World};
+use portcullis_core::auth::directory::{Directories, Directory, MAX_DIRECTORIES};
 use portcullis_core::auth::roles::Right;
 use portcullis_core::auth::{Authenticator, Caller};
 use portcullis_core::http::body;
 use portcullis_core::http::error::{ApiError, ErrorCode};
-use portcullis_core::http::fields::{Fields, Problem, bad, strict};
+use portcullis_core::http::fields::{Fields, bad, strict};
 use portcullis_core::store::identity::{LOCAL_DIRECTORY_ID, User};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::world::{ATTEMPTS, World, conflict, etag, expected, id_of, is_current, too_busy};
+use crate::revision::{conflict, etag, expected, id_of, is_current, too_busy};
 
 type Asked = Result<Path<String>, PathRejection>;
-
-const COMMON: [&str; 8] = ["id", "type", "name", "enabled", "sign_ins", "lockout", "enhanced_password_policy", "version"];
-/// Texts of AD and LDAP, and of SAML, each with its longest in characters.
-const BINDING: [(&str, usize); 7] = [
-    ("bind_username", 512),
-    ("bind_password", 512),
-    ("bind_type", 64),
-    ("user_dn", 1024),
-    ("group_dn", 1024),
-    ("username_attribute", 128),
-    ("group_attribute", 128),
-];
-const FEDERATION: [(&str, usize); 5] =
-    [("idp_metadata_url", 2048), ("idp_metadata", 50_000), ("host", 2048), ("login_url", 2048), ("default_role", 128)];
-/// Servers of one directory, at most.
-const SERVERS: usize = 10;
-
-/// What was sent of a directory.
-struct Sent {
-    name: Option<String>,
-    enabled: Option<bool>,
-    sign_ins: Option<u64>,
-    lockout: Option<u64>,
-    enhanced_password_policy: Option<bool>,
-    extra: Map<String, Value>,
-}
-
-impl Sent {
-    /// The fields of a body for a kind of directory.
-    fn fields(sent: Value, kind: Kind) -> Result<Fields, Problem> {
-        let texts = match kind {
-            Kind::Local => &[][..],
-            Kind::Ad | Kind::Ldap => &BINDING[..],
-            Kind::Saml => &FEDERATION[..],
-        };
-        let servers = matches!(kind, Kind::Ad | Kind::Ldap).then_some("servers");
-        let known: Vec<&str> = COMMON.into_iter().chain(texts.iter().map(|(name, _)| *name)).chain(servers).collect();
-        Fields::of(sent, String::new(), &known)
-    }
-
-    fn parse(fields: &mut Fields, kind: Kind) -> Result<Self, Problem> {
-        let name = fields.text("name", 1..=64)?;
-        if name.as_ref().is_some_and(|name| name.contains('/') || name.contains('#') || name.trim() != name) {
-            return Err("`name` has no slash, no `#`, and no blanks around it.".into());
-        }
-        let mut extra = Map::new();
-        for (field, longest) in BINDING.iter().chain(&FEDERATION) {
-            if let Some(text) = fields.text(field, 0..=*longest)? {
-                extra.insert((*field).to_owned(), text.into());
-            }
-        }
-        if let Some(servers) = fields.objects("servers", SERVERS, &["host", "port", "encryption"])? {
-            let servers = servers.into_iter().map(server).collect::<Result<Vec<_>, _>>()?;
-            extra.insert("servers".to_owned(), servers.into());
-        }
-        let enabled = fields.bool("enabled")?;
-        if enabled == Some(true) && !kind.verifies() {
-            return Err("Not supported".into());
-        }
-        Ok(Self {
-            name,
-            enabled,
-            sign_ins: fields.number("sign_ins", Directory::SIGN_INS)?,
-            lockout: fields.number("lockout", Directory::LOCKOUT)?,
-            enhanced_password_policy: fields.bool("enhanced_password_policy")?,
-            extra,
-        })
-    }
-
-    fn applied(&self, directory: &mut Directory) {
-        directory.enabled = self.enabled.unwrap_or(directory.enabled);
-        directory.sign_ins = self.sign_ins.unwrap_or(directory.sign_ins);
-        directory.lockout = self.lockout.unwrap_or(directory.lockout);
-        directory.enhanced_password_policy = self.enhanced_password_policy.unwrap_or(directory.enhanced_password_policy);
-        directory.extra.extend(self.extra.clone());
-    }
-}
-
-fn server(mut fields: Fields) -> Result<Value, Problem> {
-    let host = fields.text("host", 1..=253)?;
-    let host = fields.required("host", host)?;
-    let encryption = fields.word("encryption", &[("none", "none"), ("starttls", "starttls"), ("ssl", "ssl")])?.unwrap_or("none");
-    let port = fields.number("port", 1..=65_535)?.unwrap_or(if encryption == "ssl" { 636 } else { 389 });
-    Ok(json!({ "host": host, "port": port, "encryption": encryption }))
-}
 
 /// A directory with the revision of all of them: they are one document.
 fn shown(directory: &Directory, revision: u64) -> Value {
@@ -142,11 +59,11 @@ pub(crate) async fn create(State(auth): State<Authenticator>, caller: Caller, bo
     let by = caller.require(Right::UsersWrite)?;
     let sent = strict(&body::bytes(body).await?).map_err(bad)?;
     let kind = kind_of(&sent).map_err(bad)?.ok_or_else(|| bad("`type` is missing."))?;
-    let mut fields = Sent::fields(sent, kind).map_err(bad)?;
+    let mut fields = SentDirectory::fields(sent, String::new(), kind).map_err(bad)?;
     if fields.has("id") || fields.has("version") {
         return Err(bad("`id` and `version` are given by the server."));
     }
-    let sent = Sent::parse(&mut fields, kind).map_err(bad)?;
+    let sent = SentDirectory::parse(&mut fields, kind).map_err(bad)?;
     let name = fields.required("name", sent.name.clone()).map_err(bad)?;
     for _ in 0..ATTEMPTS {
         let world = World::read(&auth).await?;
@@ -187,12 +104,12 @@ pub(crate) async fn update(
         if told.is_some_and(|told| told != before.kind) {
             return Err(bad("`type` can not be changed."));
         }
-        let mut fields = Sent::fields(body.clone(), before.kind).map_err(bad)?;
+        let mut fields = SentDirectory::fields(body.clone(), String::new(), before.kind).map_err(bad)?;
         let expected = expected(&headers, &mut fields)?;
         if fields.number("id", 0..=u64::MAX).map_err(bad)?.is_some_and(|told| told != id) {
             return Err(bad("`id` can not be changed."));
         }
-        let sent = Sent::parse(&mut fields, before.kind).map_err(bad)?;
+        let sent = SentDirectory::parse(&mut fields, before.kind).map_err(bad)?;
         if sent.name.as_ref().is_some_and(|name| *name != before.name) {
             return Err(bad("`name` can not be changed: users are known by it."));
         }
@@ -248,11 +165,4 @@ pub(crate) async fn delete(State(auth): State<Authenticator>, caller: Caller, pa
 async fn users_of(auth: &Authenticator, directory: u64) -> Result<Vec<User>, ApiError> {
     let users = auth.identity().users().await?;
     Ok(users.into_iter().map(|(user, _)| user).filter(|user| user.directory_id == directory).collect())
-}
-
-/// The field `type`, by which the others are known.
-fn kind_of(sent: &Value) -> Result<Option<Kind>, Problem> {
-    let Some(kind) = sent.get("type") else { return Ok(None) };
-    let known = Kind::WORDS.iter().find(|(word, _)| kind.as_str() == Some(word));
-    known.map(|(_, kind)| Some(*kind)).ok_or_else(|| "`type` is none of `LOCAL`, `AD`, `LDAP`, `SAML`.".into())
 }

@@ -1,16 +1,15 @@
 //! Login, sessions, users, roles and user directories (contract §1.1, §1.5, §5).
 //!
 //! What always holds: nobody gives, or takes over, rights that he does not have; and however many administrators work side by
-//! side, no change is lost and one administrator who can get in is left ([`world`]).
+//! side, no change is lost and one administrator who can get in is left ([`portcullis_core::auth::accounts::world`]).
 
 mod directories;
 mod login;
 mod me;
+mod revision;
 mod roles;
-mod sent;
 mod sessions;
 mod users;
-mod world;
 
 use std::sync::Arc;
 

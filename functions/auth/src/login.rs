@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use portcullis_core::audit::Change;
+use portcullis_core::auth::accounts::{ATTEMPTS, World};
 use portcullis_core::auth::directory::{Directory, Kind};
 use portcullis_core::auth::{Actor, Authenticator, FileCaller, key_of, password};
 use portcullis_core::clock::now_ms;
@@ -20,7 +21,7 @@ use portcullis_core::store::StoreError;
 use portcullis_core::store::identity::{FIRST_ADMIN_NAME, KeyOwner, LOCAL_DIRECTORY, Opened, Refused, Session, User, digest};
 use serde_json::{Value, json};
 
-use crate::world::{ATTEMPTS, World, too_busy};
+use crate::revision::too_busy;
 
 /// Somebody who may log in, with his revision and his directory.
 struct Known {

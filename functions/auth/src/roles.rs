@@ -6,48 +6,20 @@ use axum::extract::{Path, State, rejection::PathRejection};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use portcullis_core::audit::Change;
+use portcullis_core::auth::accounts::{ATTEMPTS, SentRole, World, has_all};
 use portcullis_core::auth::custom::{CustomRole, MAX_ROLES, Role, Roles};
-use portcullis_core::auth::roles::{Right, Rights};
+use portcullis_core::auth::roles::Right;
 use portcullis_core::auth::{Authenticator, Caller};
 use portcullis_core::http::error::{ApiError, ErrorCode};
-use portcullis_core::http::fields::{Fields, Problem, bad};
+use portcullis_core::http::fields::{Fields, bad};
 use serde_json::{Map, Value, json};
 
-use crate::world::{ATTEMPTS, World, conflict, etag, expected, has_all, id_of, is_current, too_busy};
+use crate::revision::{conflict, etag, expected, id_of, is_current, too_busy};
 
 type Asked = Result<Path<String>, PathRejection>;
 
 /// `id`, `editable` are read only: what was read can be sent back.
 const FIELDS: &[&str] = &["id", "editable", "name", "display_name", "rights", "version"];
-
-/// What was sent of a role.
-struct Sent {
-    name: Option<String>,
-    display_name: Option<String>,
-    rights: Option<Rights>,
-}
-
-impl Sent {
-    fn parse(fields: &mut Fields) -> Result<Self, Problem> {
-        let name = fields.text("name", 1..=64)?;
-        if name.as_ref().is_some_and(|name| name.trim() != name || name.bytes().all(|b| b.is_ascii_digit())) {
-            return Err("`name` is no number, and has no blanks around it.".into());
-        }
-        let rights = match fields.value("rights") {
-            None => None,
-            Some(Value::Object(sent)) => Some(Rights::from_wire(&sent)?),
-            Some(_) => return Err("`rights` is no JSON object.".into()),
-        };
-        Ok(Self { name, display_name: fields.text("display_name", 0..=128)?, rights })
-    }
-}
-
-fn wire(rights: Rights) -> Map<String, Value> {
-    match rights.to_wire() {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
 
 /// A role with the revision of all roles: they are one document.
 fn shown(role: &Role, revision: u64) -> Value {
@@ -84,8 +56,8 @@ pub(crate) async fn read(State(auth): State<Authenticator>, caller: Caller, path
 pub(crate) async fn create(State(auth): State<Authenticator>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let by = caller.require(Right::UsersWrite)?;
     let mut fields = Fields::read(body, &["name", "display_name", "rights"]).await?;
-    let sent = Sent::parse(&mut fields).map_err(bad)?;
-    let name = fields.required("name", sent.name).map_err(bad)?;
+    let sent = SentRole::parse(&mut fields).map_err(bad)?;
+    let name = fields.required("name", sent.name.clone()).map_err(bad)?;
     let rights = fields.required("rights", sent.rights).map_err(bad)?;
     has_all(&caller, rights)?;
     for _ in 0..ATTEMPTS {
@@ -97,8 +69,8 @@ pub(crate) async fn create(State(auth): State<Authenticator>, caller: Caller, bo
         if roles.roles.len() >= MAX_ROLES {
             return Err(bad(format!("There are {MAX_ROLES} roles already.")));
         }
-        let display_name = sent.display_name.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| name.clone());
-        let role = CustomRole { id: roles.next, name: name.clone(), display_name, rights: wire(rights) };
+        let mut role = CustomRole { id: roles.next, name: name.clone(), display_name: String::new(), rights: Map::new() };
+        sent.applied(&mut role);
         roles.next += 1;
         roles.roles.push(role.clone());
         let change = Change::of(by.clone(), "role.create", format!("role/{}", role.id), &(), &role);
@@ -125,27 +97,21 @@ pub(crate) async fn update(
         return Err(bad("`id` can not be changed."));
     }
     fields.bool("editable").map_err(bad)?;
-    let sent = Sent::parse(&mut fields).map_err(bad)?;
+    let sent = SentRole::parse(&mut fields).map_err(bad)?;
     for _ in 0..ATTEMPTS {
         let world = World::read(&auth).await?;
         let mut roles = world.roles.clone();
         let before = editable(&roles, id)?;
         has_all(&caller, Role::from(&before).rights)?;
         is_current(expected, world.roles_revision)?;
-        let mut role = before.clone();
-        if let Some(name) = &sent.name {
-            if roles.all().any(|other| other.name == *name && other.id != id.to_string()) {
-                return Err(conflict(format!("A role `{name}` exists.")));
-            }
-            role.name.clone_from(name);
-        }
-        if let Some(display_name) = &sent.display_name {
-            role.display_name.clone_from(display_name);
+        if sent.name.as_ref().is_some_and(|name| roles.all().any(|other| other.name == *name && other.id != id.to_string())) {
+            return Err(conflict(format!("A role `{}` exists.", sent.name.unwrap_or_default())));
         }
         if let Some(rights) = sent.rights {
             has_all(&caller, rights)?;
-            role.rights = wire(rights);
         }
+        let mut role = before.clone();
+        sent.applied(&mut role);
         if role == before {
             return Ok(answer(&role, world.roles_revision));
         }

@@ -5,6 +5,7 @@
 use axum::Json;
 use axum::extract::{Path, State, rejection::PathRejection};
 use portcullis_core::audit::Change;
+use portcullis_core::auth::accounts::{ATTEMPTS, World};
 use portcullis_core::auth::roles::Right;
 use portcullis_core::auth::{Authenticator, Caller};
 use portcullis_core::clock::{iso, now_ms};
@@ -12,8 +13,8 @@ use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::identity::{Session, User};
 use serde_json::{Value, json};
 
+use crate::revision::{id_of, too_busy};
 use crate::users::unknown;
-use crate::world::{ATTEMPTS, World, id_of, too_busy};
 
 /// Letters of a digest that name a session.
 const SHOWN: usize = 16;

@@ -6,6 +6,8 @@ use axum::extract::{Path, State, rejection::PathRejection};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use portcullis_core::audit::Change;
+use portcullis_core::auth::accounts::user::FIELDS;
+use portcullis_core::auth::accounts::{ATTEMPTS, SentUser, World};
 use portcullis_core::auth::roles::Right;
 use portcullis_core::auth::{Authenticator, Caller};
 use portcullis_core::clock::{iso, now_ms};
@@ -14,8 +16,7 @@ use portcullis_core::http::fields::{Fields, bad};
 use portcullis_core::store::identity::{Refused, User};
 use serde_json::{Value, json};
 
-use crate::sent::{FIELDS, Sent};
-use crate::world::{ATTEMPTS, World, conflict, etag, expected, id_of, is_current, too_busy};
+use crate::revision::{conflict, etag, expected, id_of, is_current, too_busy};
 
 type Asked = Result<Path<String>, PathRejection>;
 
@@ -74,7 +75,7 @@ pub(crate) async fn read(State(auth): State<Authenticator>, caller: Caller, path
 /// `POST /admin/user`. Nobody gives roles with more rights than his own.
 pub(crate) async fn create(State(auth): State<Authenticator>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let by = caller.require(Right::UsersWrite)?;
-    let sent = Sent::read(Fields::read(body, FIELDS).await?, None).await?;
+    let sent = SentUser::read(Fields::read(body, FIELDS).await?, None).await?;
     let name = sent.name.clone().ok_or_else(|| bad("`name` is missing."))?;
     if sent.roles.is_none() {
         return Err(bad("`roles` is missing."));
@@ -113,7 +114,7 @@ pub(crate) async fn update(
     let id = id_of(path)?;
     let mut fields = Fields::read(body, FIELDS).await?;
     let expected = expected(&headers, &mut fields)?;
-    let sent = Sent::read(fields, Some(id)).await?;
+    let sent = SentUser::read(fields, Some(id)).await?;
     for _ in 0..ATTEMPTS {
         let world = World::read(&auth).await?;
         let (before, revision) = auth.identity().versioned(id).await?.ok_or_else(|| unknown(id))?;

@@ -1,26 +1,37 @@
 //! `GET /admin/export` and `POST /admin/import` (contract I1, §9 U31): everything that is configured, as one JSON document.
 //!
 //! What always holds: an import is read to its end before anything of it counts, and is then one transaction with its entry in
-//! the audit log: all of it is in force, or nothing. Nobody imports what he could not change himself.
+//! the audit log: all of it is in force, or nothing. Nobody imports what he could not change himself. Secrets leave only sealed.
 
+mod accounts;
+mod sealed;
 mod sections;
+
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use portcullis_core::audit::Change;
-use portcullis_core::auth::Caller;
-use portcullis_core::auth::roles::Right;
+use portcullis_core::auth::accounts::has_all;
+use portcullis_core::auth::custom::Roles;
+use portcullis_core::auth::directory::Directories;
+use portcullis_core::auth::roles::{Right, Rights};
+use portcullis_core::auth::{Actor, Caller};
 use portcullis_core::clock::{iso, now_ms};
 use portcullis_core::domain::engine::CATALOGUE;
+use portcullis_core::http::body::header;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::fields::bad;
 use portcullis_core::overrides::{EngineStates, Pinned};
 use portcullis_core::store::StoreError;
+use portcullis_core::store::identity::{Refused, Replaced};
 use serde_json::{Map, Value, json};
 
+use self::accounts::{Accounts, Changed, Secrets, no_memory, password_of};
+use self::sealed::Sealed;
 use self::sections::{Changes, State, reading};
 use crate::Admin;
 use crate::config::{TRIES, not_modified, object};
@@ -28,45 +39,83 @@ use crate::config::{TRIES, not_modified, object};
 /// Names what the document is.
 const FORMAT: &str = "portcullis/1";
 /// What it may have beside `config`; only looked at as far as told here.
-const FIELDS: [&str; 4] = ["format", "created", "version", "config"];
+const FIELDS: [&str; 5] = ["format", "created", "version", "config", "secrets"];
+/// The header with the password of the secrets.
+const HEADER: &str = "export-password";
 
-/// `GET /admin/export`: for those who may read all of it.
-pub(crate) async fn export(Shared(admin): Shared<Admin>, caller: Caller) -> Result<Json<Value>, ApiError> {
+/// `GET /admin/export`: for those who may read all of it. With the header [`HEADER`] it has the secrets as well, sealed, for
+/// those who have every right.
+pub(crate) async fn export(Shared(admin): Shared<Admin>, caller: Caller, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
     for right in reading() {
         caller.require(right)?;
     }
+    let password = password_of(header(&headers, HEADER))?;
     let state = State::read(&admin.settings, &admin.definitions_bucket).await?;
-    Ok(Json(json!({ "format": FORMAT, "created": iso(now_ms()), "version": env!("CARGO_PKG_VERSION"), "config": state.shown()? })))
+    let accounts = Accounts::read(&admin.auth).await?;
+    let mut config = state.shown()?;
+    accounts.show(&mut config);
+    let mut exported = json!({ "format": FORMAT, "created": iso(now_ms()), "version": env!("CARGO_PKG_VERSION"), "config": config });
+    if let Some(password) = password {
+        has_all(&caller, Rights::ALL)?;
+        let by = caller.require(Right::UsersWrite)?;
+        let plain = serde_json::to_vec(&accounts.secrets()).map_err(|e| ApiError::caused(ErrorCode::Internal, e))?;
+        let sealed = blocking(move || sealed::seal(&password, &plain)).await?;
+        exported["secrets"] = json!(sealed.ok_or_else(no_memory)?);
+        admin.auth.audit().note(&Change::event(by, "config.export", "secrets")).await?;
+    }
+    Ok(Json(exported))
 }
 
 /// `POST /admin/import`: 200 when it is in force, 304 when it was already.
-pub(crate) async fn import(Shared(admin): Shared<Admin>, caller: Caller, body: Body) -> Result<Response, ApiError> {
+pub(crate) async fn import(Shared(admin): Shared<Admin>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let by = caller.require(Right::ScanWrite)?;
-    let config = config_of(&object(body).await?).map_err(bad)?;
+    let sent = object(body).await?;
+    let config = config_of(&sent).map_err(bad)?;
+    let secrets = secrets_of(sent.get("secrets"), password_of(header(&headers, HEADER))?).await?;
+    let mut ids = BTreeMap::new();
     for _ in 0..TRIES {
+        let accounts = Accounts::read(&admin.auth).await?;
         let state = State::read(&admin.settings, &admin.definitions_bucket).await?;
         let mut changes = state.compared(&config).map_err(bad)?;
         for right in &changes.rights {
             caller.require(*right)?;
         }
-        if changes.sections.is_empty() {
+        let mut people = accounts.compared(&config, secrets.as_ref(), &caller)?;
+        if changes.sections.is_empty() && people.is_empty() {
             return Ok(StatusCode::NOT_MODIFIED.into_response());
         }
+        admin.number(&mut people.users, &mut ids).await?;
         let (made, gone) = admin.repinned(&mut changes).await?;
-        let sections: Vec<_> = changes.sections.iter().collect();
-        let change = Change::of(by.clone(), "config.import", "config", &Value::Null, &json!({ "sections": sections, "documents": told(&changes) }));
-        let result = admin.settings.change_all(admin.auth.audit(), &change, &changes.documents).await;
+        let result = admin.put(by.clone(), &changes, &people).await;
         // Of the copies those are removed that nothing rests on now.
-        for copy in if result.is_ok() { &gone } else { &made } {
+        for copy in if matches!(result, Ok(None)) { &gone } else { &made } {
             admin.forget(copy).await;
         }
         match result {
-            Ok(()) => return Ok(Json(json!({ "result": "Successfully imported" })).into_response()),
-            Err(StoreError::Conflict { .. }) => {}
+            Ok(None) => return Ok(Json(json!({ "result": "Successfully imported" })).into_response()),
+            Ok(Some(Refused::Key)) => return Err(ApiError::with_text(ErrorCode::Conflict, "`secrets`: a key in it is another user's.")),
+            Ok(Some(_)) => {}
             Err(error) => return Err(not_modified(error)),
         }
     }
     Err(ApiError::with_text(ErrorCode::Conflict, "Others change settings at the same time: try again."))
+}
+
+/// Takes some 100 ms of a core.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::caused(ErrorCode::Internal, e))
+}
+
+/// The secrets of a file, opened. Left out, credentials stay as they are; but that they are not wanted has to be said.
+async fn secrets_of(sealed: Option<&Value>, password: Option<String>) -> Result<Option<Secrets>, ApiError> {
+    let Some(sealed) = sealed else { return Ok(None) };
+    let sealed: Sealed = serde_json::from_value(sealed.clone()).map_err(|e| bad(format!("`secrets`: {e}.")))?;
+    let Some(password) = password else {
+        return Err(bad(format!("`secrets` needs its password in the header `{HEADER}`; without `secrets`, credentials stay as they are.")));
+    };
+    let opened = blocking(move || sealed::open(&password, &sealed)).await?;
+    let plain = opened.ok_or_else(|| bad(format!("`secrets` does not open with this `{HEADER}`.")))?;
+    Secrets::parse(&plain).map(Some).map_err(bad)
 }
 
 /// The section `config` of a body.
@@ -82,17 +131,53 @@ fn config_of(sent: &Map<String, Value>) -> Result<Map<String, Value>, String> {
     }
     let config = sent.get("config").ok_or("`config` is missing.")?.as_object().ok_or("`config` is no object.")?;
     if config.is_empty() {
-        return Err("`config` has none of `rules`, `settings`, `engines`, `yara_sources`.".into());
+        return Err("`config` has no section: `rules`, `settings`, `engines`, `yara_sources`, `roles`, `directories` or `users`.".into());
     }
     Ok(config.clone())
 }
 
-/// What changes, for the audit log: there are no secrets in these settings.
-fn told(changes: &Changes) -> Value {
-    changes.documents.iter().map(|(name, value, _)| ((*name).to_owned(), value.clone())).collect()
-}
-
 impl Admin {
+    /// Gives ids to users who are new: to each the same, however often it is tried.
+    async fn number(&self, users: &mut [Replaced], ids: &mut BTreeMap<String, u64>) -> Result<(), ApiError> {
+        for replaced in users.iter_mut().filter(|replaced| replaced.before.is_none()) {
+            let username = replaced.after.username();
+            let id = match ids.get(&username) {
+                Some(id) => *id,
+                None => self.auth.identity().next_user_id().await?,
+            };
+            ids.insert(username, id);
+            replaced.after.id = id;
+        }
+        Ok(())
+    }
+
+    /// All of it in one transaction with its entry in the audit log; what was in the way, if anything was.
+    async fn put(&self, by: Actor, changes: &Changes, people: &Changed) -> Result<Option<Refused>, StoreError> {
+        let mut sections: Vec<&str> = changes.sections.iter().map(String::as_str).collect();
+        let mut told: Map<String, Value> = changes.documents.iter().map(|(name, value, _)| ((*name).to_owned(), value.clone())).collect();
+        let mut writes =
+            changes.documents.iter().map(|(name, value, revision)| self.settings.write_at(name, value, *revision)).collect::<Result<Vec<_>, _>>()?;
+        let world = &people.world;
+        if people.roles {
+            writes.push(self.settings.write_at(Roles::NAME, &world.roles, world.roles_revision)?);
+        }
+        if people.directories {
+            writes.push(self.settings.write_at(Directories::NAME, &world.directories, world.directories_revision)?);
+        }
+        if !people.is_empty() {
+            sections.push("accounts");
+            told.insert("accounts".into(), people.told());
+        }
+        let guard = (!people.is_empty()).then_some(world.guard);
+        let change = Change::of(by, "config.import", "config", &Value::Null, &json!({ "sections": sections, "documents": told }));
+        let result = self.auth.identity().change_many(self.auth.audit(), &change, writes, &people.users, guard).await;
+        for name in changes.documents.iter().map(|(name, ..)| *name).chain([Roles::NAME, Directories::NAME]) {
+            self.settings.forget(name);
+            self.auth.settings().forget(name);
+        }
+        result
+    }
+
     /// Copies databases that are to be pinned, and notes it in the changes. Answers the copies that were made, and those that
     /// nothing rests on once the change is in force.
     async fn repinned(&self, changes: &mut Changes) -> Result<(Vec<Pinned>, Vec<Pinned>), ApiError> {
@@ -138,7 +223,7 @@ mod tests {
         for (body, names) in [
             (json!({}), "`config` is missing"),
             (json!({ "config": [] }), "`config` is no object"),
-            (json!({ "config": {} }), "`config` has none of"),
+            (json!({ "config": {} }), "`config` has no section"),
             (json!({ "config": { "rules": [] }, "format": "portcullis/2" }), "`format`"),
             (json!({ "config": { "rules": [] }, "users": [] }), "`users`"),
             (json!({ "config": { "rules": [] }, "created": 7 }), "`created`"),

@@ -3,6 +3,7 @@
 //! A key is a session id or a user's static key, in the header `apikey`, else in the query (contract
 //! §0.2). What always holds: a key that is present and not good is an error, never "anonymous".
 
+pub mod accounts;
 pub mod caller;
 pub mod custom;
 pub mod directory;

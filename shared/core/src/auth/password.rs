@@ -24,6 +24,11 @@ pub fn hash(password: &str) -> Result<String, String> {
     hasher().hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|e| e.to_string())
 }
 
+/// Whether a text is a hash made here: nobody else's parameters are ever computed.
+pub fn is_hash(text: &str) -> bool {
+    text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && PasswordHash::new(text).is_ok_and(|hash| hash.hash.is_some() && hash.salt.is_some())
+}
+
 /// Whether the password fits; `None` as hash is an unknown user and takes as long.
 pub fn verify(password: &str, hash: Option<&str>) -> bool {
     if password.len() > LONGEST {
@@ -92,6 +97,7 @@ mod tests {
         assert!(!verify("wrong", Some(&stored)));
         assert!(!verify("correct horse", None));
         assert!(hash("").is_err());
+        assert!(is_hash(&stored) && !is_hash(&stored.replace("m=19456", "m=4194304")) && !is_hash("$argon2id$v=19$m=19456,t=2,p=1$"));
     }
 
     #[test]

@@ -105,24 +105,6 @@ impl Settings {
         Err(StoreError::Conflict { what: "write a setting" })
     }
 
-    /// Writes several documents, each made of the revision beside it, and one entry of the audit log: all of it or nothing.
-    ///
-    /// # Errors
-    /// `Conflict` when one of the revisions is no longer in force.
-    pub async fn change_all(
-        &self,
-        audit: &AuditLog,
-        change: &Change,
-        documents: &[(&'static str, serde_json::Value, u64)],
-    ) -> Result<(), StoreError> {
-        let writes = documents.iter().map(|(name, value, revision)| self.write_at(name, value, *revision)).collect::<Result<_, _>>()?;
-        let result = audit.with(change, "write settings", writes).await;
-        for (name, ..) in documents {
-            self.forget(name);
-        }
-        result
-    }
-
     /// The write of a document at a revision, for a transaction. Whoever does it calls [`Settings::forget`] after it.
     pub fn write_at<T: Serialize>(&self, name: &'static str, value: &T, revision: u64) -> Result<TransactWriteItem, StoreError> {
         let update = Update::builder()

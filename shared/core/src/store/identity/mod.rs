@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 pub use logins::Failures;
 pub use sessions::{Opened, Session};
+pub use users::{MOST, Replaced};
 
 use super::StoreError;
 use super::attributes::{Item, is_expired, key, n, number, parsed, text};

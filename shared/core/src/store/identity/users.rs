@@ -10,6 +10,18 @@ use super::{BATCH, FIRST_ADMIN_ID, Guard, Identity, LOCAL_DIRECTORY, Refused, St
 use crate::audit::{AuditLog, Change};
 use crate::auth::Actor;
 
+/// Users that one transaction changes, at most: each can be four writes, and DynamoDB takes a hundred.
+pub const MOST: usize = 20;
+
+/// A user in the place of another, or of none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Who is there, with his revision.
+    pub before: Option<(User, u64)>,
+    /// Who will be.
+    pub after: User,
+}
+
 /// A write and what it means when its condition does not hold.
 type Write = (TransactWriteItem, Refused);
 
@@ -88,17 +100,7 @@ impl Identity {
     /// As [`Identity::create_user`], of a state that it was judged by; what was in the way, if anything was.
     pub async fn add_user(&self, audit: &AuditLog, by: Actor, user: &User, guard: Option<Guard>) -> Result<Option<Refused>, StoreError> {
         let change = Change { by, action: "user.create", target: target(user.id), before: serde_json::Value::Null, after: user.told() };
-        let mut item = user_key(user.id);
-        item.insert("user".into(), json(user)?);
-        item.insert("rev".into(), n(1));
-        let mut writes = vec![
-            (self.put(item, "attribute_not_exists(pk)", &[])?, Refused::Name),
-            (self.put(name_item(user), "attribute_not_exists(pk)", &[])?, Refused::Name),
-        ];
-        if let Some(digest) = &user.apikey_sha256 {
-            writes.push((self.put(key_item(digest, user.id), "attribute_not_exists(pk)", &[])?, Refused::Key));
-        }
-        self.done(audit, &change, writes, guard).await
+        self.done(audit, &change, self.writes_of(None, user)?, guard).await
     }
 
     /// Puts `after` in the place of `before`, whose revision is known; its name and its key move along. What was in the way, if
@@ -111,23 +113,52 @@ impl Identity {
         after: &User,
         guard: Guard,
     ) -> Result<Option<Refused>, StoreError> {
+        self.done(audit, change, self.writes_of(Some((before, revision)), after)?, Some(guard)).await
+    }
+
+    /// Puts users and other things (`more`, whose conditions are as the guard's) in force in one transaction with its entry in the
+    /// audit log: all or nothing. At most [`MOST`] users. What was in the way, if anything was.
+    pub async fn change_many(
+        &self,
+        audit: &AuditLog,
+        change: &Change,
+        more: Vec<TransactWriteItem>,
+        users: &[Replaced],
+        guard: Option<Guard>,
+    ) -> Result<Option<Refused>, StoreError> {
+        let mut writes: Vec<Write> = more.into_iter().map(|write| (write, Refused::Guard)).collect();
+        for Replaced { before, after } in users {
+            writes.extend(self.writes_of(before.as_ref().map(|(user, revision)| (user, *revision)), after)?);
+        }
+        self.done(audit, change, writes, guard).await
+    }
+
+    /// The writes that put a user in the place of one whose revision is known, or of none.
+    fn writes_of(&self, before: Option<(&User, u64)>, after: &User) -> Result<Vec<Write>, StoreError> {
         let mut item = user_key(after.id);
         item.insert("user".into(), json(after)?);
-        item.insert("rev".into(), n(revision + 1));
-        let mut writes = vec![(self.put_at(item, revision)?, Refused::Revision)];
-        if before.username() != after.username() {
+        item.insert("rev".into(), n(before.map_or(0, |(_, revision)| revision) + 1));
+        let mut writes = match before {
+            None => vec![(self.put(item, "attribute_not_exists(pk)", &[])?, Refused::Name)],
+            Some((_, revision)) => vec![(self.put_at(item, revision)?, Refused::Revision)],
+        };
+        let before = before.map(|(user, _)| user);
+        if before.is_none_or(|before| before.username() != after.username()) {
             writes.push((self.put(name_item(after), "attribute_not_exists(pk)", &[])?, Refused::Name));
-            writes.push((self.delete(name_key(&before.directory, &before.name))?, Refused::Revision));
+            if let Some(before) = before {
+                writes.push((self.delete(name_key(&before.directory, &before.name))?, Refused::Revision));
+            }
         }
-        if before.apikey_sha256 != after.apikey_sha256 {
+        let key_before = before.and_then(|before| before.apikey_sha256.as_ref());
+        if key_before != after.apikey_sha256.as_ref() {
             if let Some(digest) = &after.apikey_sha256 {
                 writes.push((self.put(key_item(digest, after.id), "attribute_not_exists(pk)", &[])?, Refused::Key));
             }
-            if let Some(digest) = &before.apikey_sha256 {
+            if let Some(digest) = key_before {
                 writes.push((self.delete(apikey_key(digest))?, Refused::Revision));
             }
         }
-        self.done(audit, change, writes, Some(guard)).await
+        Ok(writes)
     }
 
     /// Deletes a user whose revision is known, with his name and his key; his sessions end with him. What was in the way, if

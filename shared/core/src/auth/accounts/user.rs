@@ -1,17 +1,17 @@
 //! A user as it is sent in (contract §5.4): read once, applied to the state of a moment as often as needed.
 
-use portcullis_core::auth::password;
-use portcullis_core::clock::now_ms;
-use portcullis_core::http::error::{ApiError, ErrorCode};
-use portcullis_core::http::fields::{Fields, Problem, bad};
-use portcullis_core::store::identity::{User, digest};
 use serde_json::{Map, Value};
 
-use crate::world::World;
+use super::world::World;
+use crate::auth::password;
+use crate::clock::now_ms;
+use crate::http::error::{ApiError, ErrorCode};
+use crate::http::fields::{Fields, Problem, bad};
+use crate::store::identity::{User, digest};
 
 /// Every field there may be. `api_key` is what some clients call `apikey`; those after `version` are read only and ignored, so that
 /// what was read can be sent back.
-pub(crate) const FIELDS: &[&str] = &[
+pub const FIELDS: &[&str] = &[
     "id",
     "user_id",
     "name",
@@ -43,21 +43,26 @@ enum Key {
 
 /// What was sent of a user; `None`: not sent.
 #[derive(Debug, Default)]
-pub(crate) struct Sent {
-    pub(crate) name: Option<String>,
+pub struct SentUser {
+    /// Login name.
+    pub name: Option<String>,
     display_name: Option<String>,
     email: Option<String>,
     directory_id: Option<u64>,
-    pub(crate) roles: Option<Vec<String>>,
+    /// Roles, by id or name.
+    pub roles: Option<Vec<String>>,
     apikey: Option<Key>,
     ui_settings: Option<Map<String, Value>>,
     password: Option<(String, String)>,
     enabled: Option<bool>,
 }
 
-impl Sent {
+impl SentUser {
     /// Reads the fields; `id`: the one in the path, if there is one. Hashes the password, which takes some 25 ms.
-    pub(crate) async fn read(mut fields: Fields, id: Option<u64>) -> Result<Self, ApiError> {
+    ///
+    /// # Errors
+    /// 400 with a text that names the field.
+    pub async fn read(mut fields: Fields, id: Option<u64>) -> Result<Self, ApiError> {
         let (mut sent, password) = Self::parse(&mut fields, id).map_err(bad)?;
         if let Some(password) = password {
             let clear = password.clone();
@@ -67,7 +72,11 @@ impl Sent {
         Ok(sent)
     }
 
-    fn parse(fields: &mut Fields, id: Option<u64>) -> Result<(Self, Option<String>), Problem> {
+    /// The fields as they are, and the password, which is not hashed yet.
+    ///
+    /// # Errors
+    /// One sentence that names the field.
+    pub fn parse(fields: &mut Fields, id: Option<u64>) -> Result<(Self, Option<String>), Problem> {
         for field in ["id", "user_id"] {
             let told = fields.number_or_text(field, 0..=u64::MAX)?;
             if told.is_some() && told != id {
@@ -102,8 +111,11 @@ impl Sent {
         Ok((sent, password))
     }
 
-    /// The user with what was sent; `keep`: the session that outlives a new password. A problem names its field.
-    pub(crate) fn applied(&self, before: &User, world: &World, keep: Option<&str>) -> Result<User, ApiError> {
+    /// The user with what was sent; `keep`: the session that outlives a new password.
+    ///
+    /// # Errors
+    /// 400 with a text that names the field.
+    pub fn applied(&self, before: &User, world: &World, keep: Option<&str>) -> Result<User, ApiError> {
         let mut user = before.clone();
         if let Some(name) = &self.name {
             user.name.clone_from(name);
