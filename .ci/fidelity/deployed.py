@@ -39,6 +39,7 @@ def main():
         "PORTCULLIS_E2E_APIKEY": key,
         "PORTCULLIS_E2E_AWS_ENDPOINT": endpoint,
         "PORTCULLIS_E2E_TABLE": outputs["DataTableName"],
+        "PORTCULLIS_E2E_AUDIT_TABLE": outputs["AuditTableName"],
         "PORTCULLIS_E2E_UPLOAD_BUCKET": outputs["UploadBucketName"],
         "PORTCULLIS_E2E_REPORT_BUCKET": outputs["ReportBucketName"],
         "PORTCULLIS_E2E_DEFINITIONS_BUCKET": outputs["DefinitionsBucketName"],

@@ -33,6 +33,7 @@ mod multipart;
 mod polling;
 mod quarantine;
 mod rescan;
+mod retention;
 mod reuse;
 mod roles;
 mod rules;

@@ -52,13 +52,11 @@ async fn entry(client: &Client, mark: &str) -> Value {
 
 /// Removes a submitted file, all versions of it.
 async fn remove_upload(id: &str) {
-    let (clients, key) = (Target::get().clients(), format!("in/{id}"));
-    let buckets = clients.s3().list_buckets().send().await.unwrap().buckets.unwrap_or_default();
-    for bucket in buckets.into_iter().filter_map(|bucket| bucket.name) {
-        let versions = clients.s3().list_object_versions().bucket(&bucket).prefix(&key).send().await.unwrap();
-        for version in versions.versions.unwrap_or_default() {
-            clients.s3().delete_object().bucket(&bucket).key(&key).set_version_id(version.version_id).send().await.unwrap();
-        }
+    let (target, key) = (Target::get(), format!("in/{id}"));
+    let clients = target.clients();
+    let versions = clients.s3().list_object_versions().bucket(&target.uploads).prefix(&key).send().await.unwrap();
+    for version in versions.versions.unwrap_or_default() {
+        clients.s3().delete_object().bucket(&target.uploads).key(&key).set_version_id(version.version_id).send().await.unwrap();
     }
 }
 

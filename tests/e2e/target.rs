@@ -34,6 +34,9 @@ pub struct Target {
     /// Whether the host is one of ours in this process: it sees the client's own connection.
     pub local: bool,
     pub table: String,
+    pub audit_table: String,
+    pub uploads: String,
+    pub reports: String,
     pub inbox: String,
     pub quarantine: String,
     pub definitions: String,
@@ -61,7 +64,14 @@ impl Target {
 
     /// One run of sweep, beside those of every minute.
     pub async fn sweep(&self) {
-        let named = [("TABLE", &self.table), ("SCAN_QUEUE_URL", &self.scan_queue), ("NOTIFY_QUEUE_URL", &self.notify_queue)];
+        let named = [
+            ("TABLE", &self.table),
+            ("AUDIT_TABLE", &self.audit_table),
+            ("UPLOAD_BUCKET", &self.uploads),
+            ("REPORT_BUCKET", &self.reports),
+            ("SCAN_QUEUE_URL", &self.scan_queue),
+            ("NOTIFY_QUEUE_URL", &self.notify_queue),
+        ];
         let env: Env = named.into_iter().map(|(name, value)| (format!("PORTCULLIS_{name}"), value.clone())).collect();
         let swept = Sweep::new(&env, &self.clients()).unwrap().run().await.unwrap();
         assert_eq!(swept.errors, 0, "{swept:?}");
@@ -135,6 +145,9 @@ async fn deployed(url: String) -> Target {
         apikey: named("APIKEY"),
         local: false,
         table: named("TABLE"),
+        audit_table: named("AUDIT_TABLE"),
+        uploads: named("UPLOAD_BUCKET"),
+        reports: named("REPORT_BUCKET"),
         inbox: named("INBOX_BUCKET"),
         quarantine: named("QUARANTINE_BUCKET"),
         definitions: named("DEFINITIONS_BUCKET"),
@@ -187,6 +200,9 @@ async fn local() -> Target {
         apikey,
         local: true,
         table: topology.table("DataTable").unwrap().name.clone(),
+        audit_table: topology.table("AuditTable").unwrap().name.clone(),
+        uploads: bucket("UploadBucket"),
+        reports: bucket("ReportBucket"),
         inbox: bucket("InboxBucket"),
         quarantine: bucket("QuarantineBucket"),
         definitions: bucket("DefinitionsBucket"),

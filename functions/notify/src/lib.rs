@@ -43,8 +43,6 @@ pub struct Notify {
     /// Name or ARN of the secret that webhooks are signed with.
     secret_id: String,
     client: Client,
-    /// Time deliveries are kept, ms.
-    retention_ms: i64,
 }
 
 /// What may be in the queue.
@@ -67,7 +65,6 @@ impl Notify {
         let reports = reader.text("PORTCULLIS_REPORT_BUCKET");
         let queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
         let secret_id = reader.text("PORTCULLIS_WEBHOOK_SECRET_ID");
-        let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
         let policy = Policy::read(&mut reader);
         let dynamodb = clients.dynamodb();
         reader.finish(Self {
@@ -82,7 +79,6 @@ impl Notify {
             secrets: Secrets::new(clients.secrets().clone()),
             secret_id,
             client: Client::new(policy, Limits::default()),
-            retention_ms: i64::try_from(retention_hours * 3_600_000).unwrap_or(i64::MAX),
         })
     }
 

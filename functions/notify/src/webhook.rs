@@ -16,6 +16,7 @@ use portcullis_core::batch::Failed;
 use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::{Owner, Record};
+use portcullis_core::retention::Retention;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::deliveries::{Begun, Delivery, Ended, Facts, Progress};
 use portcullis_core::webhook::{Subject, Webhook, WebhookRequest, WebhookSettings};
@@ -126,7 +127,8 @@ impl Notify {
         let settings = WebhookSettings::in_force(&self.settings).await?;
         if webhook.round == 1 && webhook.attempt == 1 {
             let facts = Facts { subject: webhook.subject, url: url.clone(), owner };
-            self.deliveries.open(&webhook.id, &facts, now_ms() + self.retention_ms).await?;
+            let life = Retention::in_force(&self.settings).await?.life_ms();
+            self.deliveries.open(&webhook.id, &facts, now_ms() + life).await?;
         }
         match self.deliveries.begin(&webhook).await? {
             Begun::Now(_) => {}

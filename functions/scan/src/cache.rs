@@ -76,8 +76,11 @@ impl Scan {
         if report.root.digests.sha256 != shared.sha256 || !reuse::is_repeatable(report) {
             return;
         }
-        let expires_at = (now_ms() + shared.life_ms).min(submission.created_at + self.retention_ms);
-        if let Err(error) = self.hashes.remember(&shared.sha256, &shared.key, &submission.id, expires_at).await {
+        let remembered = async {
+            let expires_at = (now_ms() + shared.life_ms).min(submission.created_at + self.life_ms().await?);
+            self.hashes.remember(&shared.sha256, &shared.key, &submission.id, expires_at).await
+        };
+        if let Err(error) = remembered.await {
             tracing::warn!(data_id = %submission.id, error = %chain(&error), "the verdict could not be put into the hash cache");
         }
     }

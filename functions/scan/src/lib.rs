@@ -71,7 +71,6 @@ pub struct Scan {
     /// Folder for files while they are worked on.
     scratch: PathBuf,
     deadline_ms: i64,
-    retention_ms: i64,
 }
 
 /// What differs between hosts of the function.
@@ -98,7 +97,6 @@ impl Scan {
         let scan_queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
         let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
         let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
-        let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
         let workers = reader.number("PORTCULLIS_WORKERS", 1..=64);
         let memory_mb = reader.number("PORTCULLIS_WORKER_MEMORY_MB", 256..=16_384);
         let clamd = Some(reader.text("PORTCULLIS_CLAMD")).filter(|address| !address.is_empty());
@@ -142,7 +140,6 @@ impl Scan {
             outbound,
             scratch,
             deadline_ms: i64::try_from(deadline_seconds * 1000).unwrap_or(i64::MAX),
-            retention_ms: i64::try_from(retention_hours * 3_600_000).unwrap_or(i64::MAX),
         })
     }
 

@@ -90,7 +90,7 @@ impl Scan {
             size: object.size,
             wishes: Wishes::default(),
         };
-        match self.scans.create(&submission, &[], now + FIRST_CHECK_MS, now + self.retention_ms).await {
+        match self.scans.create(&submission, &[], now + FIRST_CHECK_MS, now + self.life_ms().await?).await {
             Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -5,6 +5,7 @@ use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::report::{AnalysisReport, Digests, FileReport};
 use portcullis_core::domain::submission::{Basis, ObjectRef, Outcome, Record, Source, Submission};
 use portcullis_core::domain::verdict::Verdict;
+use portcullis_core::retention::Retention;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::scans::Claimed;
 
@@ -114,7 +115,16 @@ impl Scan {
         files.extend(blocked_children);
         // A file that was never read has no digests.
         files.retain(|(_, digests)| !digests.sha256.is_empty());
-        if files.is_empty() { Ok(()) } else { self.hashes.record(&files, &submission.rule, submission.created_at + self.retention_ms).await }
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.hashes.record(&files, &submission.rule, submission.created_at + self.life_ms().await?).await
+    }
+
+    /// How long what a submission leaves behind lives, ms. A setting that can not be read is waited for: it loses no file.
+    pub(crate) async fn life_ms(&self) -> Result<i64, StoreError> {
+        let kept = Retention::in_force(&self.settings).await;
+        kept.map(|kept| kept.life_ms()).map_err(|e| StoreError::Retry { what: "read how long results are kept", source: e.into() })
     }
 
     /// Verdict tags on the very version that was judged; only in watched buckets. An object without them is not proven clean.

@@ -11,14 +11,17 @@
 //! | a submission of a rescan, past its deadline | the same, and its file is counted as `failed` |
 //! | a worker holds it | looked at again when the claim may have ended |
 //!
-//! Then it goes on with a rescan ([`rescan`]).
+//! Then it goes on with a rescan ([`rescan`]), has definitions renewed on schedule, and removes what is no longer kept
+//! ([`quarantine`], [`retention`]).
 //!
 //! What always holds: a submission stays in the index of open ones until it is `Done`, so none is forgotten.
 
 mod quarantine;
 mod rescan;
+mod retention;
 
 use portcullis_core::announce::Announcer;
+use portcullis_core::audit::AuditLog;
 use portcullis_core::aws::Clients;
 use portcullis_core::clock::now_ms;
 use portcullis_core::config::{ConfigError, Env};
@@ -30,6 +33,7 @@ use portcullis_core::metrics;
 use portcullis_core::rescan::Change;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::batches::Batches;
+use portcullis_core::store::erase::Eraser;
 use portcullis_core::store::history::History;
 use portcullis_core::store::objects::Objects;
 use portcullis_core::store::queue::Queue;
@@ -57,6 +61,10 @@ pub struct Swept {
     pub requested: u32,
     /// Files handed out by a rescan.
     pub rescanned: u64,
+    /// Submissions that are no longer kept, removed.
+    pub erased: u64,
+    /// Entries of the audit log that are no longer kept, removed.
+    pub entries: u64,
     /// Could not be dealt with; they stay due.
     pub errors: u32,
 }
@@ -77,6 +85,8 @@ pub struct Sweep {
     history: History,
     rescans: Rescans,
     settings: Settings,
+    audit: AuditLog,
+    eraser: Eraser,
     announcer: Announcer,
     quarantine: quarantine::Cleaner,
 }
@@ -91,9 +101,14 @@ impl Sweep {
         let table = reader.text("PORTCULLIS_TABLE");
         let scan_queue = reader.text("PORTCULLIS_SCAN_QUEUE_URL");
         let notify_queue = reader.text("PORTCULLIS_NOTIFY_QUEUE_URL");
+        let audit_table = reader.text("PORTCULLIS_AUDIT_TABLE");
+        let (uploads, reports) = (reader.text("PORTCULLIS_UPLOAD_BUCKET"), reader.text("PORTCULLIS_REPORT_BUCKET"));
+        let objects = Objects::new(clients.s3().clone());
         reader.finish(Self {
+            audit: AuditLog::new(clients.dynamodb().clone(), audit_table),
+            eraser: Eraser::new(clients.dynamodb().clone(), &table, objects.clone(), uploads, reports),
             scans: Scans::new(clients.dynamodb().clone(), &table),
-            objects: Objects::new(clients.s3().clone()),
+            objects,
             history: History::new(clients.dynamodb().clone(), &table),
             rescans: Rescans::new(clients.dynamodb().clone(), &table),
             settings: Settings::new(clients.dynamodb().clone(), &table),
@@ -105,8 +120,13 @@ impl Sweep {
 
     /// One run. A submission that can not be dealt with costs the others nothing.
     pub async fn run(&self) -> Result<Swept, StoreError> {
-        let mut swept = Swept::default();
-        for due in self.scans.due(now_ms(), BATCH).await? {
+        self.run_at(now_ms()).await
+    }
+
+    /// One run as of a time, ms since the epoch: what is due, and what is no longer kept, is so then.
+    pub async fn run_at(&self, now: i64) -> Result<Swept, StoreError> {
+        let (mut swept, begun) = (Swept::default(), tokio::time::Instant::now());
+        for due in self.scans.due(now, BATCH).await? {
             swept.due += 1;
             match self.deal_with(&due).await {
                 Ok(Action::Fail(_)) => swept.failed += 1,
@@ -118,7 +138,7 @@ impl Sweep {
                 }
             }
         }
-        match self.rescan(now_ms()).await {
+        match self.rescan(now).await {
             Ok(files) => swept.rescanned = files,
             Err(error) => {
                 swept.errors += 1;
@@ -134,8 +154,12 @@ impl Sweep {
             }
         }
         // Least urgent, so last; a fault of it costs the sweep nothing.
-        if let Err(error) = self.quarantine.run().await {
+        if let Err(error) = self.quarantine.run(now).await {
             tracing::error!(error = %portcullis_core::error::chain(&error), "the quarantine can not be cleaned up");
+        }
+        if let Err(error) = self.clean_up(now, begun + retention::TIME, &mut swept).await {
+            swept.errors += 1;
+            tracing::error!(error = %portcullis_core::error::chain(&error), "what is no longer kept is still there");
         }
         metrics::count("StuckScans", u64::from(swept.failed));
         if swept != Swept::default() {

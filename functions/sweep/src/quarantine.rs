@@ -3,7 +3,6 @@
 //! What always holds: an item leaves the list only after its object is gone; what is locked stays until its lock ends.
 
 use portcullis_core::aws::Clients;
-use portcullis_core::clock::now_ms;
 use portcullis_core::error::chain;
 use portcullis_core::retention::Retention;
 use portcullis_core::store::StoreError;
@@ -31,9 +30,8 @@ impl Cleaner {
         }
     }
 
-    /// One run.
-    pub(crate) async fn run(&self) -> Result<(), StoreError> {
-        let now = now_ms();
+    /// One run as of a time, ms since the epoch.
+    pub(crate) async fn run(&self, now: i64) -> Result<(), StoreError> {
         let Some(cutoff) = Retention::hours_before(Retention::in_force(&self.settings).await?.quarantine, now) else { return Ok(()) };
         let old = self.quarantine.oldest(cutoff, BATCH).await?;
         for held in old.iter().filter(|held| held.locked_until <= now) {

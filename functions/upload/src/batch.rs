@@ -12,6 +12,7 @@ use portcullis_core::domain::batch::{Batch, BatchState};
 use portcullis_core::domain::id::DataId;
 use portcullis_core::http::body::header;
 use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::retention::Retention;
 use portcullis_core::rules;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::scans::Cancelled;
@@ -48,7 +49,7 @@ pub(crate) async fn create(State(upload): State<Upload>, FileCaller(caller): Fil
         user_data,
         owner: caller.owner(),
         created_at: now,
-        expires_at: now + upload.retention_ms,
+        expires_at: now + Retention::in_force(&upload.settings).await?.life_ms(),
     };
     upload.batches.create(&batch).await?;
     tracing::info!(batch_id = %batch.id, rule = batch.rule, "a batch was opened");
@@ -133,7 +134,7 @@ impl Upload {
             user_data,
             owner: submission.owner.clone(),
             created_at: submission.created_at,
-            expires_at: submission.created_at + self.retention_ms,
+            expires_at: submission.created_at + Retention::in_force(&self.settings).await?.life_ms(),
         };
         self.batches.create(&batch).await?;
         Ok(batch)

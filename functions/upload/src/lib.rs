@@ -52,8 +52,6 @@ pub(crate) struct Upload {
     sync_wait: Duration,
     /// Time to a terminal state, ms.
     deadline_ms: i64,
-    /// Time results are kept, ms.
-    retention_ms: i64,
 }
 
 impl FromRef<Upload> for Authenticator {
@@ -76,7 +74,6 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
     let presign_seconds = reader.number("PORTCULLIS_PRESIGN_SECONDS", 1..=900);
     let sync_seconds = reader.number("PORTCULLIS_SYNC_SECONDS", 1..=28);
     let deadline_seconds = reader.number("PORTCULLIS_SCAN_DEADLINE_SECONDS", 60..=86_400);
-    let retention_hours = reader.number("PORTCULLIS_RETENTION_HOURS", 1..=87_600);
     let policy = Policy::read(&mut reader);
     let settings = Arc::new(Settings::new(clients.dynamodb().clone(), &table));
     let auth = Authenticator::read(&mut reader, clients, Arc::clone(&settings));
@@ -99,7 +96,6 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         presign_seconds,
         sync_wait: Duration::from_secs(sync_seconds),
         deadline_ms: i64::try_from(deadline_seconds * 1000).unwrap_or(i64::MAX),
-        retention_ms: i64::try_from(retention_hours * 3_600_000).unwrap_or(i64::MAX),
     };
     let handlers = Router::new()
         .route("/file", post(file::submit))

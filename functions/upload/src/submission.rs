@@ -10,6 +10,7 @@ use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::submission::{Source, Submission, Wishes};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::intake::ScanSettings;
+use portcullis_core::retention::Retention;
 use portcullis_core::rules;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::objects::UPLOAD_PREFIX;
@@ -114,10 +115,9 @@ impl Upload {
     /// Writes the record; that of a file of a batch together with its place there.
     pub(crate) async fn record(&self, planned: &Planned) -> Result<(), ApiError> {
         let submission = &planned.submission;
-        let (check_at, expires_at) = (
-            (submission.created_at + FIRST_CHECK_MS).min(submission.deadline_at),
-            (submission.created_at + self.retention_ms).max(submission.deadline_at),
-        );
+        let life = Retention::in_force(&self.settings).await?.life_ms();
+        let (check_at, expires_at) =
+            ((submission.created_at + FIRST_CHECK_MS).min(submission.deadline_at), (submission.created_at + life).max(submission.deadline_at));
         let Some(batch) = &planned.batch else {
             let created = self.scans.create(submission, &planned.passwords, check_at, expires_at).await;
             return created.map_err(|e| ApiError::caused(ErrorCode::RequestFailed, e));

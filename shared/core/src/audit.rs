@@ -212,10 +212,10 @@ impl AuditLog {
         Ok(Page { entries, next: more.or_else(earlier) })
     }
 
-    /// Removes entries of before a time, oldest months first; how many, at most some hundreds. Zero: nothing is left to remove.
-    /// Only the sweep may.
+    /// Removes entries of before a time, a bounded number of them; returns how many. Zero: nothing is left to remove in these
+    /// months. Only the sweep may.
     ///
-    /// `months`: how many months back are looked at.
+    /// `months`: how many months are looked at, back from the one of `cutoff` (ms since the epoch).
     pub async fn remove_before(&self, cutoff: i64, months: usize) -> Result<usize, StoreError> {
         const WHAT: &str = "clean up the audit log";
         let high = format!("{:013}", cutoff.clamp(0, LAST_MS));
@@ -226,7 +226,7 @@ impl AuditLog {
             loop {
                 let query = self.client.query().table_name(&self.table).key_condition_expression("pk = :pk AND sk < :high");
                 let query = query.expression_attribute_values(":pk", s(month(at))).expression_attribute_values(":high", s(&high));
-                let query = query.projection_expression("pk, sk").limit(STEP).set_exclusive_start_key(start);
+                let query = query.projection_expression("pk, sk").limit(STEP).set_exclusive_start_key(start).consistent_read(true);
                 let output = query.send().await.map_err(|e| StoreError::from_sdk(WHAT, e))?;
                 for item in output.items() {
                     let (Some(pk), Some(sk)) = (text(item, "pk"), text(item, "sk")) else { continue };

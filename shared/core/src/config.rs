@@ -32,7 +32,12 @@ pub const KEYS: &[Key] = &[
         default: None,
         functions: &["auth", "upload", "scan", "results", "admin", "sweep", "notify"],
     },
-    Key { name: "PORTCULLIS_AUDIT_TABLE", doc: "Name of the DynamoDB table of the audit log.", default: None, functions: API },
+    Key {
+        name: "PORTCULLIS_AUDIT_TABLE",
+        doc: "Name of the DynamoDB table of the audit log.",
+        default: None,
+        functions: &["auth", "upload", "results", "admin", "sweep"],
+    },
     Key {
         name: "PORTCULLIS_TRUSTED_PROXIES",
         doc: "Networks of proxies whose X-Forwarded-For is believed, as CIDRs separated by commas; empty = none.",
@@ -43,14 +48,14 @@ pub const KEYS: &[Key] = &[
         name: "PORTCULLIS_UPLOAD_BUCKET",
         doc: "Bucket that submitted files land in; what is released from quarantine goes under `released/`.",
         default: None,
-        functions: &["upload", "scan", "results", "admin"],
+        functions: &["upload", "scan", "results", "admin", "sweep"],
     },
     Key { name: "PORTCULLIS_QUARANTINE_BUCKET", doc: "Bucket that blocked originals are held in.", default: None, functions: &["scan"] },
     Key {
         name: "PORTCULLIS_REPORT_BUCKET",
         doc: "Bucket for reports too large for the table.",
         default: None,
-        functions: &["upload", "scan", "results", "notify", "admin"],
+        functions: &["upload", "scan", "results", "notify", "admin", "sweep"],
     },
     Key {
         name: "PORTCULLIS_DEFINITIONS_BUCKET",
@@ -89,12 +94,6 @@ pub const KEYS: &[Key] = &[
         doc: "Time from submission to a terminal state, in seconds, 60–86400; after it the sweep ends the scan as Failed.",
         default: Some("3600"),
         functions: &["upload", "scan"],
-    },
-    Key {
-        name: "PORTCULLIS_RETENTION_HOURS",
-        doc: "Time that results are kept, in hours, 1–87600.",
-        default: Some("720"),
-        functions: &["upload", "scan", "notify"],
     },
     Key { name: "PORTCULLIS_WORKERS", doc: "Worker processes that analyse files side by side, 1–64.", default: Some("2"), functions: &["scan"] },
     Key {

@@ -1,7 +1,8 @@
 //! How long things are kept: `/admin/config/scanhistory`, `/auditlog`, `/quarantine` and `/sanitize` (contract §6.1, §9 U17).
 //!
 //! One document, so that one read tells all and a change of one is a change against a known revision. What always holds:
-//! 0 keeps for ever; a setting counts for what is there already as for what comes, whenever it is changed.
+//! 0 keeps for ever; a setting that is lowered counts for what is there already as for what comes. One that is raised counts for
+//! what comes: items know their end ([`Retention::life_ms`]), which is the last resort where the sweep does not get to them.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,15 @@ impl Retention {
         Ok(settings.get(Self::NAME).await?.unwrap_or_default())
     }
 
+    /// How long what a submission leaves behind lives without being removed, in ms from the submission: a little longer than it
+    /// is kept, so that the sweep, which also removes what has no time of its own, comes first.
+    pub fn life_ms(&self) -> i64 {
+        const FOR_EVER: u64 = 100 * 366 * 24;
+        const GRACE: u64 = 3 * 24;
+        let hours = if self.scanhistory == 0 { FOR_EVER } else { self.scanhistory.saturating_add(GRACE) };
+        i64::try_from(hours).unwrap_or(i64::MAX).saturating_mul(3_600_000)
+    }
+
     /// What ended before this time (ms since the epoch) is no longer kept, of a setting in hours; `None`: everything is.
     pub fn hours_before(hours: u64, now: i64) -> Option<i64> {
         (hours > 0).then(|| now.saturating_sub(i64::try_from(hours).unwrap_or(i64::MAX).saturating_mul(3_600_000)))
@@ -57,5 +67,7 @@ mod tests {
         assert_eq!(Retention::hours_before(0, 5), None);
         assert_eq!(Retention::hours_before(1, 3_600_005), Some(5));
         assert!(Retention::hours_before(u64::MAX, 5).is_some_and(|at| at < 0));
+        let life = |scanhistory| Retention { scanhistory, ..Retention::default() }.life_ms();
+        assert!(life(0) > life(*Retention::HOURS.end()) && life(1) > 2 * 86_400_000);
     }
 }

@@ -113,8 +113,18 @@ impl Children {
     }
 
     async fn chunk(&self, folder: &str, chunk: usize) -> Result<Vec<FileReport>, StoreError> {
-        decode(&self.objects.document(&self.bucket, &chunk_key(folder, chunk)).await?)
+        read(&self.objects, &self.bucket, &chunk_key(folder, chunk)).await
     }
+}
+
+/// Whether an object below a folder of reports holds reports, and not their order.
+pub(super) fn is_chunk(key: &str) -> bool {
+    key.rsplit('/').next().is_some_and(|name| name.starts_with("children-"))
+}
+
+/// The reports in an object.
+pub(super) async fn read(objects: &Objects, bucket: &str, key: &str) -> Result<Vec<FileReport>, StoreError> {
+    decode(&objects.document(bucket, key).await?)
 }
 
 const fn chunk_of(number: u32) -> usize {

@@ -30,6 +30,7 @@ pub mod batches;
 pub mod children;
 pub mod copies;
 pub mod deliveries;
+pub mod erase;
 pub mod hashes;
 pub mod history;
 pub mod identity;

@@ -534,7 +534,7 @@ fn tries(item: &Item) -> u32 {
     number(item, "tries").and_then(|t| u32::try_from(t).ok()).unwrap_or_default()
 }
 
-fn record(item: &Item) -> Result<Record, StoreError> {
+pub(super) fn record(item: &Item) -> Result<Record, StoreError> {
     let submission = parsed(item, "submission")?.ok_or_else(|| StoreError::corrupt("read a submission", "no attribute `submission`"))?;
     let state = match item.get("state").and_then(|v: &AttributeValue| v.as_s().ok()).map(String::as_str) {
         Some("uploading") => State::Uploading,

@@ -127,6 +127,25 @@ impl Batches {
         }
     }
 
+    /// Removes the entry of a file that is no longer kept; with the last one the batch itself. Its counts stay until then.
+    pub async fn erase(&self, seat: &BatchSeat) -> Result<(), StoreError> {
+        let delete = |key: Item| async {
+            let request = self.client.delete_item().table_name(&self.table).set_key(Some(key));
+            request.send().await.map_err(|e| StoreError::from_sdk(WHAT, e)).map(drop)
+        };
+        delete(row_key(seat)).await?;
+        if !self.entries_from(&seat.id, 0, 1).await?.is_empty() {
+            return Ok(());
+        }
+        for shard in 0..SHARDS {
+            delete(key(pk(&seat.id), format!("META#T{shard}"))).await?;
+        }
+        delete(key(pk(&seat.id), SEATS)).await?;
+        delete(key(pk(&seat.id), META)).await?;
+        let webhook = key(format!("WEBHOOK#{}", seat.id), "DELIVERY");
+        delete(webhook).await
+    }
+
     /// Replaces how a file ended by what a rescan found, once. `false` when it was replaced before, has not ended, or is not there.
     pub async fn revise(&self, seat: &BatchSeat, revision: &Revision, end: &FileEnd) -> Result<bool, StoreError> {
         let row = Update::builder()
