@@ -8,6 +8,7 @@ mod support;
 mod cancel;
 mod continuation;
 mod deaths;
+mod front;
 mod limits;
 mod process;
 mod restart;

@@ -12,7 +12,12 @@ pub fn loopback() -> SocketAddr {
 
 /// A host whose state lies in `folder` and whose administrator has `key`. `overrides` are environment keys of its functions.
 pub async fn start(folder: &Path, key: &str, overrides: &[(&str, &str)]) -> Host {
-    let options = HostOptions {
+    Host::start(options(folder, key, overrides)).await.unwrap()
+}
+
+/// The options of such a host.
+pub fn options(folder: &Path, key: &str, overrides: &[(&str, &str)]) -> HostOptions {
+    HostOptions {
         api: loopback(),
         aws: loopback(),
         data_dir: folder.to_owned(),
@@ -22,8 +27,7 @@ pub async fn start(folder: &Path, key: &str, overrides: &[(&str, &str)]) -> Host
         overrides: overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         executable: PathBuf::from(env!("CARGO_BIN_EXE_portcullis")),
         test_hooks: false,
-    };
-    Host::start(options).await.unwrap()
+    }
 }
 
 /// An empty folder of that name among the build's temporary files.

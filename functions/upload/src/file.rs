@@ -1,24 +1,20 @@
 //! `POST /file`: raw bytes in, `data_id` out (contract §4).
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use axum::http::{HeaderMap, request};
+use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::{Source, Submission};
+use portcullis_core::http::body::{AnyLength, CutOff};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::store::StoreError;
+use portcullis_core::store::arrival::{Arrival, ArrivalError, Length};
 use serde_json::{Value, json};
-use sync_wrapper::SyncWrapper;
 
+use crate::submission::Planned;
 use crate::{Upload, download, form};
 
 /// Accepts one file. Answers as soon as the object is stored; the scan starts by the object's event.
@@ -45,32 +41,86 @@ pub(crate) fn length(headers: &HeaderMap, body: &Body) -> Result<u64, ApiError> 
     }
 }
 
-/// A request's body on its way to S3: of exactly this length, or none.
-pub(crate) fn exactly(body: Body, size: u64) -> ByteStream {
-    SdkBody::from_body_1_x(ExactBody { body: Some(SyncWrapper::new(body)), left: size }).into()
+/// How long the body of a file may be.
+fn permitted(parts: &request::Parts, body: &Body, max_file_size: u64) -> Result<Length, ApiError> {
+    match length(&parts.headers, body) {
+        Ok(size) if size > max_file_size => Err(ErrorCode::FileTooLarge.into()),
+        Ok(size) => Ok(Length::Exactly(size)),
+        Err(error) if error.code() == ErrorCode::MissingLength && parts.extensions.get::<AnyLength>().is_some() => Ok(Length::AtMost(max_file_size)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a client is told whose body did not arrive.
+fn not_arrived(error: ArrivalError) -> ApiError {
+    match error {
+        ArrivalError::Body(source) if is_cut_off(source.as_ref()) => ErrorCode::TooBusy.into(),
+        ArrivalError::Body(source) => ApiError::caused(ErrorCode::BodyUnreadable, source),
+        ArrivalError::Length => ErrorCode::BodyUnreadable.into(),
+        ArrivalError::TooLarge => ErrorCode::FileTooLarge.into(),
+        ArrivalError::Empty => ErrorCode::EmptyFile.into(),
+        ArrivalError::Store(error) => ApiError::caused(ErrorCode::RequestFailed, error),
+    }
+}
+
+fn is_cut_off(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<CutOff>() || error.source().is_some_and(is_cut_off)
+}
+
+/// Runs to its end even when the client goes away meanwhile: what is begun in S3 is finished or taken back.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T, ApiError>> + Send + 'static) -> Result<T, ApiError> {
+    tokio::spawn(work).await.map_err(|error| ApiError::caused(ErrorCode::Internal, error))?
 }
 
 impl Upload {
-    /// Records the submission of a request and stores its body.
+    /// Stores the body of a request, then records its submission, then makes the body the object that the record names.
     pub(crate) async fn accept(&self, request: Request) -> Result<Submission, ApiError> {
         let (parts, body) = request.into_parts();
         if let Some(url) = download::asked(&parts.headers) {
             let no_body = length(&parts.headers, &body).is_err_and(|error| error.code() == ErrorCode::EmptyFile);
             return self.accept_download(&parts, no_body, url).await;
         }
-        let mut planned = self.plan(&self.auth.caller(&parts, ErrorCode::BadKey).await?, &parts.headers, Source::Api).await?;
-        let size = length(&parts.headers, &body)?;
-        if size > planned.rule.max_file_size {
-            return Err(ErrorCode::FileTooLarge.into());
+        let planned = self.plan(&self.auth.caller(&parts, ErrorCode::BadKey).await?, &parts.headers, Source::Api).await?;
+        let length = permitted(&parts, &body, planned.rule.max_file_size)?;
+        let upload = self.clone();
+        to_the_end(async move {
+            let arrival = upload.receive(&planned.submission.bucket, &planned.submission.key, body, length).await?;
+            upload.enter(planned, arrival).await
+        })
+        .await
+    }
+
+    async fn receive(&self, bucket: &str, key: &str, body: Body, length: Length) -> Result<Arrival, ApiError> {
+        self.objects.receive(bucket, key, body.into_data_stream(), length).await.map_err(not_arrived)
+    }
+
+    /// Records the submission of a body that is there, and makes that the object.
+    async fn enter(&self, mut planned: Planned, arrival: Arrival) -> Result<Submission, ApiError> {
+        let submission = &mut planned.submission;
+        // Its time begins now, however long the body was on its way.
+        let now = now_ms();
+        submission.deadline_at += now - submission.created_at;
+        (submission.created_at, submission.size) = (now, arrival.size());
+        if let Err(error) = self.record(&planned).await {
+            arrival.discard().await;
+            return Err(error);
         }
-        planned.submission.size = size;
-        self.record(&planned).await?;
         let submission = planned.submission;
-        if let Err(error) = self.objects.put(&submission.bucket, &submission.key, size, exactly(body, size)).await {
+        if let Err(error) = arrival.publish().await {
             return Err(self.give_up(&submission.id, error).await);
         }
-        tracing::info!(data_id = %submission.id, size, rule = submission.rule, "submitted");
+        tracing::info!(data_id = %submission.id, size = submission.size, rule = submission.rule, "submitted");
         Ok(submission)
+    }
+
+    /// Stores a body of exactly `size` bytes under a key of its own.
+    pub(crate) async fn store(&self, bucket: String, key: String, body: Body, size: u64) -> Result<(), ApiError> {
+        let upload = self.clone();
+        to_the_end(async move {
+            let arrival = upload.receive(&bucket, &key, body, Length::Exactly(size)).await?;
+            arrival.publish().await.map_err(|error| ApiError::caused(ErrorCode::RequestFailed, error))
+        })
+        .await
     }
 
     /// Takes back the record of an upload that failed: the client learns it now, and nobody shall see it as lost later.
@@ -88,63 +138,5 @@ impl Upload {
         let Some(seat) = record.submission.wishes.batch else { return self.scans.withdraw(id).await };
         self.batches.withdraw(&seat, id).await?;
         self.announcer.settle(&seat.id, id.as_str()).await
-    }
-}
-
-/// A request body that must have exactly the announced length.
-///
-/// A client that breaks off, or sends more, makes the stream fail, so that S3 stores nothing.
-struct ExactBody {
-    /// Axum's bodies are not `Sync`, the SDK's must be; only one task ever touches this one.
-    body: Option<SyncWrapper<Body>>,
-    left: u64,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the body has not the announced length")]
-struct WrongLength;
-
-impl HttpBody for ExactBody {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
-        match std::task::ready!(Pin::new(body.get_mut()).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                match self.left.checked_sub(length) {
-                    Some(left) => self.left = left,
-                    None => return Poll::Ready(Some(Err(WrongLength.into()))),
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
-            None => {
-                self.body = None;
-                if self.left == 0 { Poll::Ready(None) } else { Poll::Ready(Some(Err(WrongLength.into()))) }
-            }
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http_body_util::BodyExt;
-
-    async fn read(bytes: &'static [u8], announced: u64) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-        ExactBody { body: Some(SyncWrapper::new(Body::from(bytes))), left: announced }.collect().await.map(http_body_util::Collected::to_bytes)
-    }
-
-    #[tokio::test]
-    async fn only_the_announced_length_gets_through() {
-        assert_eq!(read(b"abc", 3).await.unwrap(), "abc");
-        assert!(read(b"abc", 4).await.is_err());
-        assert!(read(b"abc", 2).await.is_err());
     }
 }

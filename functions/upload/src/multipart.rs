@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Upload;
 use crate::cancel::Asked;
-use crate::file::{exactly, length};
+use crate::file::length;
 
 type AskedPath = Result<Path<String>, PathRejection>;
 
@@ -60,8 +60,7 @@ pub(crate) async fn part(
     if size > upload.largest_part(&record).await? {
         return Err(ErrorCode::FileTooLarge.into());
     }
-    let stored = upload.objects.put(&submission.bucket, &position.key(&submission.id), size, exactly(body, size)).await;
-    stored.map_err(|error| ApiError::caused(ErrorCode::RequestFailed, error))?;
+    upload.store(submission.bucket.clone(), position.key(&submission.id), body, size).await?;
     let mut answer = named(position);
     answer.insert("data_id".to_owned(), json!(submission.id));
     answer.insert("status".to_owned(), json!("uploaded"));

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use ipnet::IpNet;
 use portcullis_core::config::KEYS;
 use portcullis_core::domain::rule::Rule;
 
+use crate::front::{FrontOptions, HEALTH};
 use crate::host::{AdminOptions, HostOptions};
 use crate::yara::Yara;
 
@@ -28,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Start everything on this machine.
     Serve(Serve),
+    /// Serve the API from a container, before the services of an AWS account.
+    Front(Front),
     /// Read a password from standard input and print its hash for the template's parameter `AdminPasswordHash`.
     HashPassword,
     /// Make a hash list for the definitions (`hashes/`) of plain lists, `sha256sum` output or CSV tables.
@@ -127,6 +132,71 @@ impl Serve {
             executable: std::env::current_exe().map_err(|e| format!("this binary's own path is unknown: {e}"))?,
             test_hooks: std::env::var_os("PORTCULLIS_TEST_HOOKS").is_some(),
         })
+    }
+}
+
+/// How the front serves. Names of tables, buckets, queues and secrets are the functions' environment keys.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Front {
+    /// Port of the API; 0 takes a free one.
+    #[arg(long, env = "PORTCULLIS_PORT", default_value_t = 8008)]
+    pub port: u16,
+    /// Address of the API.
+    #[arg(long, env = "PORTCULLIS_BIND", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub bind: IpAddr,
+    /// Networks that the load balancer connects from, as CIDRs separated by commas: the last address of its X-Forwarded-For is the client's.
+    #[arg(long, env = "PORTCULLIS_LOAD_BALANCER", value_delimiter = ',')]
+    pub load_balancer: Vec<IpNet>,
+    /// Requests with bodies over 64 KiB at the same time, 1-4096; each holds up to 16 MiB. More are told to come later.
+    #[arg(long, env = "PORTCULLIS_MAX_UPLOADS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub max_uploads: u16,
+    /// Attempts to log in per second, 1 or more.
+    #[arg(long, env = "PORTCULLIS_LOGINS_PER_SECOND", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub logins_per_second: u32,
+    /// Idle timeout of the load balancer in seconds, 1-4000; connections are kept 15 s longer.
+    #[arg(long, env = "PORTCULLIS_IDLE_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=4000))]
+    pub idle_seconds: u64,
+    /// How long running requests may go on after SIGTERM, in seconds, 0-3600.
+    #[arg(long, env = "PORTCULLIS_DRAIN_SECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub drain_seconds: u64,
+    /// Ask the front that listens on this port of this machine whether it serves, and exit with 0 if so.
+    #[arg(long)]
+    pub check: bool,
+}
+
+impl Front {
+    /// The options.
+    pub fn resolve(self) -> FrontOptions {
+        FrontOptions {
+            addr: SocketAddr::new(self.bind, self.port),
+            load_balancer: self.load_balancer,
+            max_uploads: self.max_uploads.into(),
+            logins_per_second: self.logins_per_second,
+            idle: Duration::from_secs(self.idle_seconds),
+            drain: Duration::from_secs(self.drain_seconds),
+        }
+    }
+
+    /// Asks a running front: containers have no other program to ask with.
+    ///
+    /// # Errors
+    /// One sentence: nobody answers, or not with 200.
+    pub fn ask(&self) -> Result<(), String> {
+        use std::io::{Read, Write};
+        const PATIENCE: Duration = Duration::from_secs(4);
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let asked = || {
+            let mut stream = std::net::TcpStream::connect_timeout(&here, PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(format!("GET {HEALTH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())?;
+            let mut head = [0; 12];
+            stream.read_exact(&mut head).map(|()| head)
+        };
+        match asked() {
+            Ok(head) if head.ends_with(b" 200") => Ok(()),
+            Ok(head) => Err(format!("`{here}` answers `{}`", String::from_utf8_lossy(&head))),
+            Err(error) => Err(format!("`{here}`: {error}")),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod banner;
 pub mod cli;
+pub mod front;
 pub mod host;
 pub mod template;
 pub mod yara;

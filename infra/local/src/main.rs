@@ -5,10 +5,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use portcullis_core::auth::password;
+use portcullis_core::aws::Clients;
+use portcullis_core::config::Env;
+use portcullis_core::error::chain;
 use portcullis_core::telemetry;
 use portcullis_engines::worker;
 use portcullis_local::banner;
-use portcullis_local::cli::{Cli, Command, Serve};
+use portcullis_local::cli::{self, Cli, Command, Serve};
+use portcullis_local::front::Front;
 use portcullis_local::host::Host;
 
 fn main() -> ExitCode {
@@ -23,6 +27,8 @@ fn main() -> ExitCode {
         Some(Command::Client(command)) => return ExitCode::from(command.run()),
         Some(Command::Completions(completions)) => completions.run(Cli::command()),
         Some(Command::Man(man)) => man.run(Cli::command()),
+        Some(Command::Front(front)) if front.check => front.ask(),
+        Some(Command::Front(front)) => run_front(front),
         Some(Command::Serve(serve)) => run(serve),
         None => run(cli.serve),
     };
@@ -47,6 +53,21 @@ fn run(serve: Serve) -> Result<(), String> {
         stop_signal().await.map_err(|e| e.to_string())?;
         tracing::info!("stopping");
         host.stop().await;
+        Ok(())
+    })
+}
+
+fn run_front(front: cli::Front) -> Result<(), String> {
+    let env = Env::of_process();
+    telemetry::start(&env.log_filter(), true);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let clients = Clients::from_env().await.map_err(|e| chain(&e))?;
+        let front = Front::start(front.resolve(), &env, &clients).await.map_err(|e| chain(&e))?;
+        writeln!(std::io::stdout(), "Portcullis listens on http://{}", front.addr).map_err(|e| e.to_string())?;
+        stop_signal().await.map_err(|e| e.to_string())?;
+        tracing::info!("stopping");
+        front.stop().await;
         Ok(())
     })
 }

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+#[path = "template/front.rs"]
+mod front;
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -290,7 +293,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "dynamodb: BatchGetItem DeleteItem GetItem PutItem Query UpdateItem on DataTableArn",
             AUDIT,
-            "s3: PutObject on UploadBucketArn/in/* UploadBucketArn/parts/*",
+            "s3: AbortMultipartUpload PutObject on UploadBucketArn/in/* UploadBucketArn/parts/*",
             "s3: ListBucket on UploadBucketArn",
             "s3: GetObject on ReportBucketArn/*",
             "sqs: GetQueueAttributes SendMessage on ScanQueueArn",
@@ -411,7 +414,8 @@ fn every_function_may_do_what_it_does_and_nothing_else() {
         let used = &file("template.yaml")["Resources"][format!("{function}Function")]["Properties"]["Role"];
         assert_eq!(used, &json!({"Fn::GetAtt": ["Access", format!("Outputs.{function}RoleArn")]}), "{function}");
     }
-    assert_eq!(resources("AWS::IAM::Role").len(), ALLOWED.len());
+    let roles = access["Resources"].as_object().unwrap().values().filter(|resource| resource["Type"] == "AWS::IAM::Role");
+    assert_eq!(roles.count(), ALLOWED.len());
 }
 
 #[test]
@@ -438,7 +442,8 @@ fn the_audit_log_is_only_added_to_and_only_in_transactions() {
 #[test]
 fn no_permission_is_a_wildcard() {
     let policies = resources("AWS::IAM::ManagedPolicy").into_iter().map(|(id, policy)| (id, policy["Properties"]["PolicyDocument"].clone()));
-    let inline = resources("AWS::IAM::Role").into_iter().map(|(id, role)| (id, role["Properties"]["Policies"][0]["PolicyDocument"].clone()));
+    let inline = resources("AWS::IAM::Role").into_iter().filter(|(_, role)| role["Properties"].get("Policies").is_some());
+    let inline = inline.map(|(id, role)| (id, role["Properties"]["Policies"][0]["PolicyDocument"].clone()));
     for (id, policy) in policies.chain(inline) {
         for statement in statements(&policy) {
             assert!(texts(&statement["Action"]).iter().all(|action| !action.contains('*')), "{id}");

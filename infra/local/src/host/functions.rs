@@ -1,11 +1,11 @@
 //! The functions of the template, by the name of their binary, each with the environment the template gives it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Router;
 use portcullis_core::aws::Clients;
-use portcullis_core::config::{Env, KEYS};
+use portcullis_core::config::{ConfigError, Env, KEYS};
 use portcullis_notify::Notify;
 use portcullis_scan::Scan;
 use portcullis_sweep::Sweep;
@@ -15,7 +15,7 @@ use crate::template::{Function, Topology};
 
 /// One function, by how AWS calls it.
 #[derive(Clone)]
-pub(super) enum Hosted {
+pub(crate) enum Hosted {
     /// Behind the API.
     Http(Router),
     /// Scan queue.
@@ -27,7 +27,7 @@ pub(super) enum Hosted {
 }
 
 /// All functions, by logical id.
-pub(super) struct Functions(HashMap<String, Hosted>);
+pub(crate) struct Functions(HashMap<String, Hosted>);
 
 impl Functions {
     pub(super) fn start(topology: &Topology, clients: &Clients, options: &HostOptions) -> Result<Self, HostError> {
@@ -35,18 +35,45 @@ impl Functions {
         Ok(Self(hosted.collect::<Result<_, HostError>>()?))
     }
 
+    /// Only those behind the API, with one environment for all.
+    pub(crate) fn of_api(topology: &Topology, env: &Env, clients: &Clients) -> Result<Self, HostError> {
+        let targets: BTreeSet<&String> = topology.routes.iter().map(|route| &route.function).chain(&topology.default_route).collect();
+        let (mut hosted, mut problems) = (HashMap::new(), Vec::new());
+        for function in topology.functions.iter().filter(|function| targets.contains(&function.logical_id)) {
+            match api(&function.binary, env, clients) {
+                Some(Ok(router)) => drop(hosted.insert(function.logical_id.clone(), Hosted::Http(router))),
+                Some(Err(error)) => problems.extend(error.problems),
+                None => return Err(HostError::UnknownFunction(function.binary.clone())),
+            }
+        }
+        // The functions share most keys.
+        problems.sort();
+        problems.dedup();
+        if problems.is_empty() { Ok(Self(hosted)) } else { Err(ConfigError { function: "front", problems }.into()) }
+    }
+
     pub(super) fn get(&self, logical_id: &str) -> Result<&Hosted, HostError> {
         self.0.get(logical_id).ok_or_else(|| HostError::UnknownFunction(logical_id.to_owned()))
     }
 }
 
+/// A function behind the API; `None`: it is none of those.
+fn api(binary: &str, env: &Env, clients: &Clients) -> Option<Result<Router, ConfigError>> {
+    Some(match binary {
+        "auth" => portcullis_auth::router(env, clients),
+        "upload" => portcullis_upload::router(env, clients),
+        "results" => portcullis_results::router(env, clients),
+        "admin" => portcullis_admin::router(env, clients),
+        _ => return None,
+    })
+}
+
 fn start(function: &Function, clients: &Clients, options: &HostOptions) -> Result<Hosted, HostError> {
     let env = environment(function, options);
+    if let Some(router) = api(&function.binary, &env, clients) {
+        return Ok(Hosted::Http(router?));
+    }
     Ok(match function.binary.as_str() {
-        "auth" => Hosted::Http(portcullis_auth::router(&env, clients)?),
-        "upload" => Hosted::Http(portcullis_upload::router(&env, clients)?),
-        "results" => Hosted::Http(portcullis_results::router(&env, clients)?),
-        "admin" => Hosted::Http(portcullis_admin::router(&env, clients)?),
         "scan" => {
             let host = portcullis_scan::HostOptions { executable: options.executable.clone(), test_hooks: options.test_hooks };
             Hosted::Scan(Arc::new(Scan::new(&env, clients, host)?))

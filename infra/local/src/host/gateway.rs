@@ -11,6 +11,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{MethodFilter, on_service};
+use portcullis_core::http::body::AnyLength;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::ServiceExt;
@@ -21,7 +22,7 @@ use super::functions::{Functions, Hosted};
 use crate::template::Topology;
 
 /// The routes of the template.
-pub(super) fn router(topology: &Topology, functions: &Functions) -> Result<Router, HostError> {
+pub(crate) fn router(topology: &Topology, functions: &Functions) -> Result<Router, HostError> {
     let mut gateway = Router::new();
     for route in &topology.routes {
         let bad = |problem: &str| HostError::Resource { name: format!("{} {}", route.method, route.path), problem: problem.to_owned() };
@@ -44,11 +45,16 @@ fn invoke(
     };
     let router = router.clone();
     Ok(service_fn(move |mut request: Request| {
-        // What the gateway's own matching left behind (path parameters) must not mix with the function's. Who connects stays.
-        let peer = request.extensions_mut().remove::<ConnectInfo<SocketAddr>>();
-        request.extensions_mut().clear();
+        // What the gateway's own matching left behind (path parameters) must not mix with the function's. Who connects stays,
+        // and what the host says of the body.
+        let extensions = request.extensions_mut();
+        let (peer, length) = (extensions.remove::<ConnectInfo<SocketAddr>>(), extensions.remove::<AnyLength>());
+        extensions.clear();
         if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
+            extensions.insert(peer);
+        }
+        if let Some(length) = length {
+            extensions.insert(length);
         }
         router.clone().oneshot(request)
     }))

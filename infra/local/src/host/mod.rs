@@ -7,7 +7,7 @@
 mod administrator;
 mod definitions;
 mod functions;
-mod gateway;
+pub(crate) mod gateway;
 mod provision;
 mod sources;
 
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use administrator::{AdminOptions, AdminOutcome};
+pub(crate) use functions::Functions;
 
 use crate::aws::{Emulator, EmulatorConfig};
 use crate::template::{Deployment, Template, Topology};

@@ -25,6 +25,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("infra/alarms.yaml", include_str!("../../../alarms.yaml")),
     ("infra/api.yaml", include_str!("../../../api.yaml")),
     ("infra/dashboard.yaml", include_str!("../../../dashboard.yaml")),
+    ("infra/front.yaml", include_str!("../../../front.yaml")),
     ("infra/queues.yaml", include_str!("../../../queues.yaml")),
     ("infra/storage.yaml", include_str!("../../../storage.yaml")),
 ];

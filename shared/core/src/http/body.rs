@@ -9,6 +9,15 @@ use serde::de::DeserializeOwned;
 use super::error::{ApiError, ErrorCode};
 use super::fields;
 
+/// Extension of requests: their host hands bodies over as they come, so a body's length need not be announced.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyLength;
+
+/// Why a body ends early: the server stops. The client may come again at once.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the server stops")]
+pub struct CutOff;
+
 /// Largest JSON body, in bytes.
 const JSON_LIMIT: usize = 1024 * 1024;
 

@@ -25,6 +25,7 @@
 //! Items stay far below 400 KB. `expires_at` (seconds) is the TTL attribute; DynamoDB deletes late, so
 //! reads filter on it. What always holds: a fault says by type whether a retry can help.
 
+pub mod arrival;
 pub(crate) mod attributes;
 pub mod batches;
 pub mod children;

@@ -1,6 +1,6 @@
 //! Objects written in pieces, with bounded memory: S3 multipart uploads.
 //!
-//! What always holds: the object is there only after [`Draft::finish`]; a draft that is dropped leaves pieces that
+//! What always holds: the object is there only after [`Draft::complete`]; a draft that is dropped leaves pieces that
 //! the bucket's lifecycle removes, and [`Draft::abort`] removes them at once.
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
@@ -12,6 +12,8 @@ use crate::domain::submission::ObjectRef;
 
 /// Bytes of one piece. S3 wants at least 5 MiB in every piece but the last, and takes 10 000: enough for 80 GiB.
 pub const PIECE: usize = 8 * 1024 * 1024;
+/// Pieces of one object at most.
+pub const MAX_PIECES: u64 = 10_000;
 
 /// An object that is being written.
 #[derive(Clone, Debug)]
@@ -50,12 +52,18 @@ impl Draft {
     }
 
     /// Makes the pieces, in order of their numbers, one object.
-    pub async fn finish(self, mut pieces: Vec<Piece>) -> Result<Option<ObjectRef>, StoreError> {
+    pub async fn complete(&self, mut pieces: Vec<Piece>) -> Result<(), StoreError> {
         pieces.sort_by_key(|piece| piece.number);
         let parts = pieces.into_iter().map(|piece| CompletedPart::builder().part_number(piece.number).e_tag(piece.etag).build());
         let whole = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
         let request = self.objects.client().complete_multipart_upload().bucket(&self.bucket).key(&self.key).upload_id(&self.upload_id);
         request.multipart_upload(whole).send().await.map_err(|e| StoreError::from_sdk("finish an object", e))?;
+        Ok(())
+    }
+
+    /// The same, and what is there then.
+    pub async fn finish(self, pieces: Vec<Piece>) -> Result<Option<ObjectRef>, StoreError> {
+        self.complete(pieces).await?;
         self.objects.head(&self.bucket, &self.key).await
     }
 
