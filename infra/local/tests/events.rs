@@ -6,7 +6,9 @@
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_lambda_events::event::sqs::SqsEvent;
+use md5::{Digest as _, Md5};
 use portcullis_core::config::KEYS;
+use portcullis_core::domain::event::{Task, TaskRequest};
 use portcullis_core::http::routes::{LEGACY_PREFIX, ROUTES};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +83,44 @@ fn queue_fixtures_are_messages_of_sqs() {
             assert!(!event.records.is_empty(), "{name}");
             let ids: BTreeSet<_> = event.records.iter().map(|message| message.message_id.clone().unwrap()).collect();
             assert_eq!(ids.len(), event.records.len(), "{name}: message ids name the messages that failed");
+        }
+    }
+}
+
+/// Its name in messages. A task that is new here needs a fixture.
+const fn name_of(task: &Task) -> &'static str {
+    match task {
+        Task::Download { .. } => "download",
+        Task::Assemble { .. } => "assemble",
+        Task::Rescan { .. } => "rescan",
+        Task::GenerateRules { .. } => "generate_rules",
+    }
+}
+
+#[test]
+fn every_task_of_the_scan_function_has_a_fixture_named_after_it() {
+    let fixtures = fixtures();
+    for task in ["download", "assemble", "rescan", "generate_rules"] {
+        let event = &fixtures[&format!("scan/task-{}.json", task.replace('_', "-"))];
+        let event: SqsEvent = serde_json::from_value(event.clone()).unwrap();
+        let [message] = event.records.as_slice() else { panic!("{task}: one message") };
+        let request: TaskRequest = serde_json::from_str(message.body.as_ref().unwrap()).unwrap();
+        assert_eq!(name_of(&request.task), task);
+    }
+    // What is no task is told apart from what is, message by message.
+    let poison: SqsEvent = serde_json::from_value(fixtures["scan/task-poison.json"].clone()).unwrap();
+    let refused = poison.records.iter().filter(|message| serde_json::from_str::<TaskRequest>(message.body.as_ref().unwrap()).is_err());
+    let refused: Vec<_> = refused.map(|message| serde_json::json!({ "itemIdentifier": message.message_id })).collect();
+    let answers = json(&repository().join(".ci/fidelity/answers.json"));
+    assert_eq!(answers["scan/task-poison.json"]["batchItemFailures"].as_array(), Some(&refused));
+}
+
+#[test]
+fn every_message_has_the_digest_of_its_body() {
+    for (name, event) in fixtures() {
+        for message in event["Records"].as_array().into_iter().flatten() {
+            let digest = Md5::digest(message["body"].as_str().unwrap());
+            assert_eq!(message["md5OfBody"].as_str().unwrap(), hex::encode(digest), "{name}");
         }
     }
 }
