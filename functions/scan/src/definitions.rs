@@ -6,7 +6,8 @@
 //! taken back ([`crate::tasks`]). Looked at while messages come, the package every few seconds. What always
 //! holds: nothing is scanned before the first look succeeded (a block list that could not be read must not mean
 //! "clean"), and workers load from a folder that is complete: a new state is a new folder, switched by one
-//! rename, and switched back when they can not load it. What is pinned ([`Pinned`]) is read from its copies
+//! rename, and switched back when they can not load it. The folders belong to this process alone ([`crate::room`]), and one
+//! that was replaced stays while a worker may be loading it ([`crate::replaced`]). What is pinned ([`Pinned`]) is read from its copies
 //! instead, and its package is the one that was in force then.
 
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ use portcullis_engines::WorkerPool;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
+use crate::replaced::Replaced;
+use crate::room::Room;
+
 /// Time between looks at what is read directly.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Largest definitions, in bytes, all together.
@@ -38,7 +42,8 @@ const PREFIXES: [(&str, EngineIdentity); 2] = [("yara/", YARA_X), ("hashes/", HA
 pub(crate) struct DefinitionsSync {
     objects: Objects,
     bucket: String,
-    base: PathBuf,
+    /// Where the folders are.
+    room: Room,
     current: PathBuf,
     /// Where a clamd listens, if there is one: its database is a part of the definitions that comes and goes by itself.
     clamd: Option<String>,
@@ -52,6 +57,8 @@ struct State {
     failed: bool,
     /// What is mirrored; `None` before the first success.
     seen: Option<Seen>,
+    /// Folders before the one in force.
+    replaced: Replaced,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -98,8 +105,9 @@ fn disk(error: &std::io::Error) -> Failed {
 }
 
 impl DefinitionsSync {
-    pub(crate) fn new(objects: Objects, bucket: String, base: PathBuf, clamd: Option<String>) -> Self {
-        Self { objects, bucket, current: base.join("current"), base, clamd, state: Mutex::default() }
+    pub(crate) fn new(objects: Objects, bucket: String, shared: PathBuf, clamd: Option<String>) -> Self {
+        let room = Room::new(shared);
+        Self { objects, bucket, current: room.folder().join("current"), room, clamd, state: Mutex::default() }
     }
 
     /// Where workers load from.
@@ -122,7 +130,7 @@ impl DefinitionsSync {
                 if recent && (state.failed || state.seen.as_ref().is_some_and(|seen| seen.wanted == wanted)) {
                     return Ok(());
                 }
-                self.update(&mut state.seen, wanted, pool, settings).await
+                self.update(&mut state, wanted, pool, settings).await
             }
             Err(_) if recent => return Ok(()),
             Err(error) => Err(retry(&error)),
@@ -142,37 +150,39 @@ impl DefinitionsSync {
         let mut state = self.state.lock().await;
         let (in_force, _) = settings.versioned(InForce::SETTING).await.map_err(|error| retry(&error))?;
         let (states, _) = settings.versioned(EngineStates::SETTING).await.map_err(|error| retry(&error))?;
-        let result = self.update(&mut state.seen, Wanted::new(in_force, states), pool, settings).await;
+        let result = self.update(&mut state, Wanted::new(in_force, states), pool, settings).await;
         (state.looked, state.failed) = (Some(Instant::now()), result.is_err());
         result
     }
 
     /// Brings the workers up to what the bucket holds.
-    async fn update(&self, seen: &mut Option<Seen>, wanted: Wanted, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
+    async fn update(&self, state: &mut State, wanted: Wanted, pool: &WorkerPool, settings: &Settings) -> Result<(), Failed> {
+        state.replaced.tidy(Instant::now()).await;
         let listed = self.list(&wanted).await.map_err(|error| retry(&error))?;
         let names = listed.iter().map(|listed| (listed.object.key.clone(), listed.object.etag.clone())).collect();
-        let clamd = self.clamd_version().await.or_else(|| seen.as_ref()?.clamd.clone());
+        let clamd = self.clamd_version().await.or_else(|| state.seen.as_ref()?.clamd.clone());
         let now = Seen { names, wanted, clamd };
-        if seen.as_ref() == Some(&now) {
+        if state.seen.as_ref() == Some(&now) {
             return Ok(());
         }
         let folder = self.mirror(&listed, now.wanted.package.as_deref()).await?;
         let previous = tokio::fs::read_link(&self.current).await.ok();
         self.switch(&folder).await?;
+        if let Some(previous) = previous.clone() {
+            state.replaced.add(previous, Instant::now());
+        }
         let status = match pool.reload().await {
             Ok(status) => status,
             Err(death) => {
                 if let Some(previous) = &previous {
                     self.switch(previous).await?;
+                    state.replaced.take_back(previous);
+                    state.replaced.add(folder, Instant::now());
                     pool.reload().await.map_err(|death| Failed::Retry(format!("a worker could not go back to the previous definitions: {death}")))?;
-                    let _ = tokio::fs::remove_dir_all(folder).await;
                 }
                 return Err(Failed::Retry(format!("a worker could not load the definitions: {death}")));
             }
         };
-        if let Some(previous) = previous.filter(|previous| previous.starts_with(&self.base)) {
-            let _ = tokio::fs::remove_dir_all(previous).await;
-        }
         for engine in status.iter().filter(|engine| !engine.issues.is_empty()) {
             tracing::warn!(engine = engine.name, issues = ?engine.issues, "definitions have issues");
         }
@@ -180,7 +190,7 @@ impl DefinitionsSync {
         settings.put(PUBLISHED, &status).await.map_err(|error| retry(&error))?;
         settings.put(VERSION, &version).await.map_err(|error| retry(&error))?;
         tracing::info!(files = now.names.len(), package = now.wanted.package, "definitions loaded");
-        *seen = Some(now);
+        state.seen = Some(now);
         Ok(())
     }
 
@@ -230,8 +240,8 @@ impl DefinitionsSync {
         if listed.iter().map(|listed| listed.object.size).sum::<u64>() > MAX_BYTES {
             return Err(Failed::Retry(format!("definitions are larger than {MAX_BYTES} bytes")));
         }
-        tokio::fs::create_dir_all(&self.base).await.map_err(|e| disk(&e))?;
-        let folder = tempfile::Builder::new().prefix("set-").tempdir_in(&self.base).map_err(|e| disk(&e))?;
+        self.room.enter().await.map_err(|e| disk(&e))?;
+        let folder = tempfile::Builder::new().prefix("set-").tempdir_in(self.room.folder()).map_err(|e| disk(&e))?;
         for listed in listed {
             self.fetch(folder.path(), listed).await?;
         }
@@ -248,7 +258,7 @@ impl DefinitionsSync {
 
     /// Makes `folder` the one that workers load from.
     async fn switch(&self, folder: &Path) -> Result<(), Failed> {
-        let link = self.base.join("next");
+        let link = self.room.folder().join("next");
         let _ = tokio::fs::remove_file(&link).await;
         tokio::fs::symlink(folder, &link).await.map_err(|e| disk(&e))?;
         tokio::fs::rename(&link, &self.current).await.map_err(|e| disk(&e))

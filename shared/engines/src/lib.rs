@@ -42,4 +42,4 @@ pub use job::Job;
 pub use pipeline::analyse;
 pub use portcullis_core::domain::report::AnalysisReport;
 pub use resume::{MAX_CULPRITS, Patience, Resume};
-pub use worker::{Analysis, WorkerConfig, WorkerDeath, WorkerPool};
+pub use worker::{Analysis, LOAD_TIME, WorkerConfig, WorkerDeath, WorkerPool};

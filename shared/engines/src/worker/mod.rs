@@ -20,7 +20,7 @@ use portcullis_core::domain::engine::EngineStatus;
 use portcullis_core::domain::report::AnalysisReport;
 use serde::{Deserialize, Serialize};
 
-pub use self::pool::{Analysis, WorkerConfig, WorkerDeath, WorkerPool};
+pub use self::pool::{Analysis, LOAD_TIME, WorkerConfig, WorkerDeath, WorkerPool};
 use crate::job::Job;
 use crate::pipeline::{Scanned, Spot};
 use crate::resume::Resume;

@@ -23,7 +23,7 @@ use crate::{hooks, pipeline};
 /// Time a worker has beyond its job's budget to end by itself: it knows better what to report.
 const GRACE: Duration = Duration::from_secs(5);
 /// Time a worker has to load its definitions (a large rule set compiles in about 12 s).
-const START: Duration = Duration::from_mins(2);
+pub const LOAD_TIME: Duration = Duration::from_mins(2);
 /// Variables of the parent's environment that a worker gets; credentials are not among them.
 const ENVIRONMENT: &[&str] = &["PATH", "TZ", "LANG", "TMPDIR", "LD_LIBRARY_PATH"];
 
@@ -278,7 +278,7 @@ impl WorkerPool {
             clamd: config.clamd.clone(),
             memory_limit_bytes: config.memory_limit_bytes,
         };
-        match timeout(START, worker.ask(&setup)).await {
+        match timeout(LOAD_TIME, worker.ask(&setup)).await {
             Ok(Ok(Response::Ready(status, version))) => {
                 worker.version.clone_from(&version);
                 let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
