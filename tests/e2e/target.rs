@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use portcullis_core::aws::Clients;
 use portcullis_core::config::Env;
 use portcullis_core::rules;
 use portcullis_core::store::queue::Queue;
 use portcullis_core::store::settings::Settings;
+use portcullis_local::front::{Front, FrontOptions};
 use portcullis_local::host::{AdminOptions, Host, HostOptions};
 use portcullis_sweep::Sweep;
 use serde_json::{Value, json};
@@ -33,6 +35,8 @@ pub struct Target {
     pub apikey: String,
     /// Whether the host is one of ours in this process: it sees the client's own connection.
     pub local: bool,
+    /// Whether bodies need no announced length.
+    pub any_length: bool,
     pub table: String,
     pub audit_table: String,
     pub uploads: String,
@@ -144,6 +148,7 @@ async fn deployed(url: String) -> Target {
         url,
         apikey: named("APIKEY"),
         local: false,
+        any_length: false,
         table: named("TABLE"),
         audit_table: named("AUDIT_TABLE"),
         uploads: named("UPLOAD_BUCKET"),
@@ -195,10 +200,13 @@ async fn local() -> Target {
     let (topology, access) = (&host.topology, &host.access);
     let bucket = |id: &str| topology.bucket(id).unwrap().name.clone();
     let queue = |id: &str| format!("{}/000000000000/{}", access.endpoint, topology.queue(id).unwrap().name);
+    // With PORTCULLIS_E2E_FRONT the whole suite goes through the streaming front, before the services of the host.
+    let front = if std::env::var_os("PORTCULLIS_E2E_FRONT").is_some() { Some(front(&host).await) } else { None };
     let target = Target {
-        url: format!("http://{}", host.addr),
+        url: format!("http://{}", front.as_ref().map_or(host.addr, |front| front.addr)),
         apikey,
         local: true,
+        any_length: front.is_some(),
         table: topology.table("DataTable").unwrap().name.clone(),
         audit_table: topology.table("AuditTable").unwrap().name.clone(),
         uploads: bucket("UploadBucket"),
@@ -213,6 +221,25 @@ async fn local() -> Target {
         aws: (access.endpoint.clone(), access.access_key.clone(), access.secret_key.clone()),
     };
     make_clean_bucket(&target).await;
-    Box::leak(Box::new(host));
+    Box::leak(Box::new((host, front)));
     target
+}
+
+/// The front with the environment that the template gives the API functions.
+async fn front(host: &Host) -> Front {
+    let api = ["auth", "upload", "results", "admin"];
+    let functions = host.topology.functions.iter().filter(|function| api.contains(&function.binary.as_str()));
+    let allowed = ("PORTCULLIS_OUTBOUND_ALLOW".to_owned(), "127.0.0.0/8".to_owned());
+    let env: Env = functions.flat_map(|function| function.env.clone()).chain([allowed]).collect();
+    let access = &host.access;
+    let clients = Clients::for_endpoint(&access.endpoint, &access.region, &access.access_key, &access.secret_key);
+    let options = FrontOptions {
+        addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        load_balancer: Vec::new(),
+        max_uploads: 64,
+        logins_per_second: 1000,
+        idle: Duration::from_secs(60),
+        drain: Duration::from_secs(1),
+    };
+    Front::start(options, &env, &clients).await.unwrap()
 }
