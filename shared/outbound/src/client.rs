@@ -41,6 +41,8 @@ impl Default for Limits {
     }
 }
 
+/// Who certificates are believed from.
+pub(crate) type Roots = Box<dyn Fn() -> rustls::RootCertStore + Send + Sync>;
 type Http = Pool<HttpsConnector<HttpConnector<Judged>>, Full<Bytes>>;
 
 /// Makes guarded requests. Clones share their connections.
@@ -53,6 +55,7 @@ struct Inner {
     guard: Guard,
     limits: Limits,
     resolver: Arc<dyn Resolve>,
+    roots: Roots,
     http: OnceLock<Result<Http, rustls::Error>>,
 }
 
@@ -98,7 +101,12 @@ impl Client {
 
     /// With a resolver of one's own. What it answers is judged like the system's answers.
     pub fn with_resolver(policy: Policy, limits: Limits, resolver: Arc<dyn Resolve>) -> Self {
-        Self { inner: Arc::new(Inner { guard: Guard::new(policy), limits, resolver, http: OnceLock::new() }) }
+        Self::with_roots(policy, limits, resolver, Box::new(system_roots))
+    }
+
+    /// With other roots than the system's: for the tests of this crate, nobody else can.
+    pub(crate) fn with_roots(policy: Policy, limits: Limits, resolver: Arc<dyn Resolve>, roots: Roots) -> Self {
+        Self { inner: Arc::new(Inner { guard: Guard::new(policy), limits, resolver, roots, http: OnceLock::new() }) }
     }
 
     /// What it checks URLs with.
@@ -169,15 +177,15 @@ impl Inner {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(self.limits.connect));
-        let tls = HttpsConnectorBuilder::new().with_tls_config(tls()?);
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls((self.roots)())?);
         let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
         let mut pool = Pool::builder(TokioExecutor::new());
         Ok(pool.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector))
     }
 }
 
-/// TLS 1.2 and 1.3 with ring, as the SDK has it, and the system's roots (`SSL_CERT_FILE` names others).
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+/// The system's roots (`SSL_CERT_FILE` names others).
+pub(crate) fn system_roots() -> rustls::RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::warn!(%error, "a root certificate can not be read");
@@ -187,6 +195,11 @@ fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
     if roots.is_empty() {
         tracing::error!(unusable, "there are no root certificates: requests to https will fail");
     }
+    roots
+}
+
+/// TLS 1.2 and 1.3 with ring, as the SDK has it.
+fn tls(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())

@@ -16,6 +16,8 @@ mod guard;
 mod policy;
 mod resolve;
 mod special;
+#[cfg(test)]
+mod tls_tests;
 
 pub use client::{Body, Client, Head, Limits};
 pub use error::{Error, Refused};
