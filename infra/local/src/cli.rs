@@ -147,7 +147,7 @@ pub struct Front {
     /// Networks that the load balancer connects from, as CIDRs separated by commas: the last address of its X-Forwarded-For is the client's.
     #[arg(long, env = "PORTCULLIS_LOAD_BALANCER", value_delimiter = ',')]
     pub load_balancer: Vec<IpNet>,
-    /// Requests with bodies over 64 KiB at the same time, 1-4096; each holds up to 16 MiB. More are told to come later.
+    /// Requests with bodies over 64 KiB at the same time, 1-4096; each takes some 21 MiB. More are told to come later.
     #[arg(long, env = "PORTCULLIS_MAX_UPLOADS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub max_uploads: u16,
     /// Attempts to log in per second, 1 or more.

@@ -37,7 +37,7 @@ pub struct FrontOptions {
     pub addr: SocketAddr,
     /// Networks that the load balancer connects from: its word on who the client is counts.
     pub load_balancer: Vec<IpNet>,
-    /// Requests with large bodies at the same time. Each holds up to 16 MiB; more are told to come later.
+    /// Requests with large bodies at the same time. Each takes some 21 MiB of memory (two pieces and what is around them); more are told to come later.
     pub max_uploads: usize,
     /// Attempts to log in per second; each costs an argon2id computation.
     pub logins_per_second: u32,

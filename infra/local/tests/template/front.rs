@@ -102,12 +102,20 @@ fn clients_come_by_tls_and_tasks_are_reached_by_the_load_balancer_only() {
     let listener = &listener["Properties"];
     assert_eq!((&listener["Port"], &listener["Protocol"]), (&json!(443), &json!("HTTPS")));
     assert!(text(&listener["SslPolicy"]).starts_with("ELBSecurityPolicy-TLS13-1-2-"), "TLS 1.2 and later");
-    let ingress = |group: &str| resource(group)["SecurityGroupIngress"].as_array().unwrap().clone();
-    let [clients] = &ingress("BalancerSecurityGroup")[..] else { panic!() };
+    let balancer = resource("BalancerSecurityGroup");
+    let ([clients], [tasks]) = (&balancer["SecurityGroupIngress"].as_array().unwrap()[..], &balancer["SecurityGroupEgress"].as_array().unwrap()[..])
+    else {
+        panic!("{balancer}")
+    };
     assert_eq!((&clients["FromPort"], &clients["ToPort"], &clients["CidrIp"]), (&json!(443), &json!(443), &json!({"Ref": "ClientCidr"})));
-    let [balancer] = &ingress("TaskSecurityGroup")[..] else { panic!() };
-    assert_eq!((&balancer["FromPort"], &balancer["ToPort"]), (&json!(8008), &json!(8008)));
-    assert_eq!(balancer["SourceSecurityGroupId"], json!({"Ref": "BalancerSecurityGroup"}));
+    assert_eq!((&tasks["FromPort"], &tasks["ToPort"]), (&json!(8008), &json!(8008)));
+    assert_eq!(tasks["DestinationSecurityGroupId"], json!({"Ref": "TaskSecurityGroup"}));
+    let into_tasks = resource("BalancerToTasks");
+    assert!(resource("TaskSecurityGroup").get("SecurityGroupIngress").is_none());
+    assert_eq!(resources("AWS::EC2::SecurityGroupIngress").len(), 1);
+    assert_eq!((&into_tasks["FromPort"], &into_tasks["ToPort"]), (&json!(8008), &json!(8008)));
+    assert_eq!(into_tasks["GroupId"], json!({"Ref": "TaskSecurityGroup"}));
+    assert_eq!(into_tasks["SourceSecurityGroupId"], json!({"Ref": "BalancerSecurityGroup"}));
     let network = &resource("Service")["NetworkConfiguration"]["AwsvpcConfiguration"];
     assert_eq!((&network["AssignPublicIp"], &network["SecurityGroups"]), (&json!("DISABLED"), &json!([{"Ref": "TaskSecurityGroup"}])));
 }
@@ -139,8 +147,8 @@ fn a_task_is_confined_and_has_the_memory_for_its_uploads() {
     assert_eq!((&container["ReadonlyRootFilesystem"], &container["LinuxParameters"]["Capabilities"]["Drop"]), (&json!(true), &json!(["ALL"])));
     assert_eq!(container["MountPoints"], json!([{"SourceVolume": task["Volumes"][0]["Name"], "ContainerPath": "/tmp"}]));
     let default = |name: &str| file(FILE)["Parameters"][name]["Default"].as_u64().unwrap();
-    // Two pieces of 8 MiB for each.
-    assert!(default("MaxUploads") * 16 + 512 <= default("MemoryMb"));
+    // Two pieces of 8 MiB for each, and what is around them.
+    assert!(default("MaxUploads") * 24 + 256 <= default("MemoryMb"));
     assert!(default("MinTasks") >= 2 && default("MinTasks") <= default("MaxTasks"));
     let deployment = &resource("Service")["DeploymentConfiguration"];
     assert_eq!(deployment["DeploymentCircuitBreaker"], json!({"Enable": true, "Rollback": true}));
