@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::ReturnValue;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ObjectLockRetention, ObjectLockRetentionMode};
 use portcullis_core::aws::Clients;
@@ -57,8 +58,14 @@ impl Own {
         settings.put(Retention::NAME, &retention).await.unwrap();
     }
 
-    /// A run of sweep so many hours from now.
+    /// A run of sweep so many hours from now, in which nothing fails.
     async fn sweep_in(&self, hours: i64) -> Swept {
+        let swept = self.run_in(hours).await;
+        assert_eq!(swept.errors, 0, "{swept:?}");
+        swept
+    }
+
+    async fn run_in(&self, hours: i64) -> Swept {
         let queue = |id: &str| format!("{}/000000000000/{}", self.host.access.endpoint, self.host.topology.queue(id).unwrap().name);
         let env: Env = BTreeMap::from([
             ("PORTCULLIS_TABLE", self.table("DataTable")),
@@ -71,9 +78,7 @@ impl Own {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-        let swept = Sweep::new(&env, &self.clients).unwrap().run_at(now_ms() + hours * HOUR).await.unwrap();
-        assert_eq!(swept.errors, 0, "{swept:?}");
-        swept
+        Sweep::new(&env, &self.clients).unwrap().run_at(now_ms() + hours * HOUR).await.unwrap()
     }
 
     /// Partition keys of the items that submissions leave behind.
@@ -212,6 +217,29 @@ async fn a_removal_that_was_cut_off_goes_on_and_leaves_others_alone() {
     assert_eq!(client.result(new["data_id"].as_str().unwrap()).await["data_id"], new["data_id"]);
     assert_eq!(own.sweep_in(25).await.erased, 1);
     assert_eq!((own.left().await, own.objects("UploadBucket").await), (Vec::<String>::new(), 0), "every version, and every way to it");
+}
+
+#[tokio::test]
+async fn what_can_not_be_removed_is_counted_and_holds_up_nothing() {
+    let own = Own::start_in("e2e-retention-broken").await;
+    let mut ids = Vec::new();
+    for name in ["a.txt", "b.txt", "c.txt"] {
+        let file = own.client.scan(unique("broken"), &[("filename", name)]).await;
+        ids.push(file["data_id"].as_str().unwrap().to_owned());
+    }
+    let (table, broken) = (own.table("DataTable"), format!("SCAN#{}", &ids[0][..24]));
+    let update = || own.clients.dynamodb().update_item().table_name(&table).key("pk", s(broken.clone())).key("sk", s("META".into()));
+    let readable = update().update_expression("SET submission = :broken").expression_attribute_values(":broken", s("{".into()));
+    let readable = readable.return_values(ReturnValue::UpdatedOld).send().await.unwrap().attributes.unwrap()["submission"].clone();
+    own.keep(Retention { scanhistory: 1, ..Retention::default() }).await;
+    let swept = own.run_in(2).await;
+    assert_eq!((swept.erased, swept.errors), (2, 1));
+    let swept = own.run_in(2).await;
+    assert_eq!((swept.erased, swept.errors), (0, 1), "told of in every run");
+    assert!(own.left().await.contains(&broken));
+    update().update_expression("SET submission = :readable").expression_attribute_values(":readable", readable).send().await.unwrap();
+    assert_eq!(own.sweep_in(2).await.erased, 1);
+    assert_eq!((own.left().await, own.objects("UploadBucket").await), (Vec::<String>::new(), 0));
 }
 
 #[tokio::test]

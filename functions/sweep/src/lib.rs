@@ -153,15 +153,18 @@ impl Sweep {
                 tracing::error!(error = %portcullis_core::error::chain(&error), "definitions can not be renewed");
             }
         }
+        metrics::count("StuckScans", u64::from(swept.failed));
         // Least urgent, so last; a fault of it costs the sweep nothing.
+        let before = swept.errors;
         if let Err(error) = self.quarantine.run(now).await {
+            swept.errors += 1;
             tracing::error!(error = %portcullis_core::error::chain(&error), "the quarantine can not be cleaned up");
         }
         if let Err(error) = self.clean_up(now, begun + retention::TIME, &mut swept).await {
             swept.errors += 1;
             tracing::error!(error = %portcullis_core::error::chain(&error), "what is no longer kept is still there");
         }
-        metrics::count("StuckScans", u64::from(swept.failed));
+        metrics::count("RetentionFailures", u64::from(swept.errors - before));
         if swept != Swept::default() {
             tracing::info!(?swept, "swept");
         }

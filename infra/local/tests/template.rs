@@ -618,6 +618,7 @@ const OWN_METRICS: &[(&str, &str)] = &[
     ("EnforcementFailures", "functions/scan/src/enforce.rs"),
     ("Quarantined", "functions/scan/src/enforce.rs"),
     ("StuckScans", "functions/sweep/src/lib.rs"),
+    ("RetentionFailures", "functions/sweep/src/lib.rs"),
 ];
 
 #[test]
