@@ -47,7 +47,7 @@ fn kind(route: &Route) -> Kind {
         "/version" | "/stat/engines" | "/file/rules" | "/limits" => Kind::Information,
         "/user/changepassword" => Kind::Own,
         _ if ["/admin/", "/yara/", "/user/", "/stat/"].iter().any(|start| path.starts_with(start)) => Kind::Administration,
-        "/hash" => Kind::Information,
+        "/hash" => Kind::Reading,
         _ if path.contains('{') && route.method == "GET" => Kind::Reading,
         _ if path.contains('{') => Kind::Changing,
         "/file" | "/file/sync" | "/file/presign" | "/file/batch" | "/file/multipart" => Kind::Submission,
@@ -162,6 +162,7 @@ async fn every_route_answers_every_kind_of_caller_as_the_contract_says() {
                 // Nothing was sent, which is all that is wrong; `Parts` is the rule that takes parts.
                 Kind::Submission => fine || body["err"] == "Multipart upload is disabled.",
                 Kind::Reading | Kind::Changing if bad_key => refused(400),
+                Kind::Reading if route.path == "/hash" => fine,
                 // A hash tells nothing of others: theirs looks like none.
                 Kind::Reading if route.path == "/hash/{hash}" && !desk => status == 200 && body == json!({ items.hash.as_str(): "Not Found" }),
                 Kind::Reading if desk => fine,

@@ -134,6 +134,8 @@ async fn a_key_without_rights_is_told_405_and_sees_only_its_own() {
     assert_eq!(plain.with_key(None).get(&format!("/file/{own_id}")).await.status, StatusCode::FORBIDDEN);
     let hash = foreign["file_info"]["sha256"].as_str().unwrap();
     assert_eq!(plain.get(&format!("/hash/{hash}")).await.json, json!({ hash: "Not Found" }), "a hash tells nothing of others");
+    let many = plain.post_json("/hash", &json!({ "hash": [hash] })).await.json;
+    assert_eq!(many, json!([{ "hash": hash, "scan_result": 5, "data_id": null }]), "and many tell no more");
     // A help desk may read results of anyone, and use a rule that is for it.
     let desk = user(&["4"]).await;
     assert_eq!(desk.get(&format!("/file/{own_id}")).await.status, StatusCode::OK);

@@ -168,6 +168,28 @@ async fn every_digest_finds_the_newest_result() {
 }
 
 #[tokio::test]
+async fn many_digests_find_their_results_in_the_order_asked() {
+    let client = Target::client();
+    let clean = client.scan(unique("one of many"), &[]).await;
+    let infected = client.scan([eicar(), unique(" ")].concat(), &[("filename", "e.zip")]).await;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let unknown = uuid::Uuid::new_v4().simple().to_string();
+    let hashes = [text(&infected["file_info"]["md5"]), unknown.clone(), text(&clean["file_info"]["sha256"]).to_uppercase(), "xyz".into()];
+    let answer = client.post_json("/hash", &json!({ "hash": hashes })).await;
+    let code = &infected["scan_results"]["scan_all_result_i"];
+    let expected = json!([
+        { "hash": hashes[0], "scan_result": code, "data_id": infected["data_id"] },
+        { "hash": unknown, "scan_result": 5, "data_id": null },
+        { "hash": hashes[2], "scan_result": 0, "data_id": clean["data_id"] },
+        { "hash": "xyz", "scan_result": 5, "data_id": null },
+    ]);
+    assert_eq!((answer.status, &answer.json), (StatusCode::OK, &expected));
+    let body = json!({ "hash": [hashes[2]] }).to_string();
+    let detailed = send(client.request(Method::POST, "/hash").header("include_scan_details", "1").body(body)).await.json;
+    assert_eq!(detailed[0]["scan_details"], clean["scan_results"]["scan_details"]);
+}
+
+#[tokio::test]
 async fn what_is_unknown_is_not_found_with_200() {
     let client = Target::client();
     let unknown = uuid::Uuid::new_v4().simple().to_string();

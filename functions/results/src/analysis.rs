@@ -10,7 +10,7 @@ use portcullis_core::domain::submission::Record;
 use portcullis_core::http::error::ApiError;
 use portcullis_core::store::scans::Inline;
 use portcullis_core::wire::outdated;
-use portcullis_core::wire::result::{self, ExtractedFiles};
+use portcullis_core::wire::result::{self, AnalysisResult, ExtractedFiles};
 
 use crate::Results;
 use crate::asked::{MAX_PAGE, Window, asked};
@@ -41,12 +41,19 @@ pub(crate) async fn archive(
 impl Results {
     /// Answers for `id`; an id that was never issued is `Not Found` under what was `asked`.
     pub(crate) async fn answer(&self, id: &DataId, asked: &str, caller: &Caller, window: Window) -> Result<Response, ApiError> {
-        let not_found = || Ok(Json(result::not_found(asked)).into_response());
-        let Some((record, inline)) = self.scans.get(id).await? else { return not_found() };
+        Ok(match self.result(id, caller, window).await? {
+            Some(answer) => Json(answer).into_response(),
+            None => Json(result::not_found(asked)).into_response(),
+        })
+    }
+
+    /// The result of `id`; `None` for an id that was never issued.
+    pub(crate) async fn result(&self, id: &DataId, caller: &Caller, window: Window) -> Result<Option<AnalysisResult>, ApiError> {
+        let Some((record, inline)) = self.scans.get(id).await? else { return Ok(None) };
         let number = record.submission.id.number_of(id);
         let child = if number == 0 { None } else { self.children.child(&record, &inline, number).await? };
         if number != 0 && child.is_none() {
-            return not_found();
+            return Ok(None);
         }
         caller.may_read(record.submission.owner.as_ref())?;
         let answer = if let (Some(child), Some(outcome)) = (&child, &record.outcome) {
@@ -55,7 +62,7 @@ impl Results {
             let listing = self.listing(&record, &inline, window).await?;
             result::of_record(&record, listing)
         };
-        Ok(Json(answer.outdated(outdated::of_record(&self.settings, &record).await)).into_response())
+        Ok(Some(answer.outdated(outdated::of_record(&self.settings, &record).await)))
     }
 
     async fn listing(&self, record: &Record, inline: &Inline, window: Window) -> Result<Option<ExtractedFiles>, ApiError> {

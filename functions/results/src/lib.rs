@@ -99,6 +99,7 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/file/webhook/{data_id}/resend", post(webhook::resend))
         .route("/file/batch/{batch_id}/certificate", get(certificate::certificate))
         .route("/hash/{hash}", get(hash::by_hash))
+        .route("/hash", post(hash::by_hashes))
         .with_state(results);
     Ok(http::service(Function::Results, handlers))
 }

@@ -93,7 +93,7 @@ routes! {
     Results ready GET "/process/{data_id}"
     Results ready GET "/hash/{hash}"
     Results ready GET "/archive/{data_id}"
-    Results later POST "/hash"
+    Results ready POST "/hash"
     Results later GET "/file/converted/{data_id}"
     Results ready GET "/file/webhook/{data_id}"
     Results ready POST "/file/webhook/{data_id}/resend"
