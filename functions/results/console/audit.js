@@ -47,7 +47,7 @@ function row(entry) {
   const state = (title, value) => value !== null && value !== undefined && [h('p', {}, title), h('pre', { tabindex: '0' }, shown(JSON.stringify(value, null, 1)).replaceAll('⟨U+000A⟩', '\n'))];
   const has = (entry.before ?? null) !== null || (entry.after ?? null) !== null;
   return [
-    moment(entry.at),
+    moment(entry.time),
     name(entry.user),
     shown(entry.ip) || '–',
     [h('code', {}, shown(entry.action)), ' ', name(entry.target ?? '')],

@@ -1,27 +1,16 @@
 // Users and roles: lists, and a form for each.
-import { Failure, call, get, session, tagged } from './api.js';
+import { call, get, session, tagged } from './api.js';
 import { announce, confirm, field, h, moment, name, note, put, shown, table } from './dom.js';
 
 const WRITE = { name: 'users', access: 'write' };
 const RIGHTS = ['agents', 'cert', 'configlog', 'engines', 'external', 'license', 'quarantine', 'retention', 'rule', 'scan', 'scanlog', 'skip', 'update', 'updatelog', 'users', 'workflow', 'zone'];
-// As long as a server does not list roles: those of Core.
-const DEFAULT_ROLES = [['1', 'Administrators'], ['2', 'Security administrators'], ['3', 'Security auditor'], ['4', 'Help desk']].map(([id, display_name]) => ({ id, display_name, name: display_name }));
 
 export async function users({ context, content }) {
   await draw(content, context);
 }
 
-async function roleList() {
-  try {
-    return { roles: await get('admin/role'), listed: true };
-  } catch (error) {
-    if (!(error instanceof Failure) || ![403, 404, 405, 501].includes(error.status)) throw error;
-    return { roles: DEFAULT_ROLES, listed: false };
-  }
-}
-
 async function draw(place, context, said) {
-  const [list, { roles, listed }] = await Promise.all([get('admin/user'), roleList()]);
+  const [list, roles] = await Promise.all([get('admin/user'), get('admin/role')]);
   if (!context.isCurrent()) return;
   const mayWrite = context.may('users', 'write');
   const problem = h('div', {});
@@ -54,13 +43,11 @@ async function draw(place, context, said) {
     ])),
     mayWrite && h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'primary', onclick: open('user', null) }, 'New user')),
     h('h2', {}, 'Roles'),
-    listed
-      ? table('Roles', some(['Role', 'Rights']), roles.map((role) => [
-        [name(role.display_name), ' ', h('span', { class: 'muted' }, shown(role.name))], rightsOf(role),
-        ...(mayWrite ? [actions('role', role, role.editable !== false)] : []),
-      ]))
-      : note('warning', 'This server does not list roles yet.'),
-    listed && mayWrite && h('div', { class: 'buttons' }, h('button', { type: 'button', onclick: open('role', null) }, 'New role')),
+    table('Roles', some(['Role', 'Rights']), roles.map((role) => [
+      [name(role.display_name), ' ', h('span', { class: 'muted' }, shown(role.name))], rightsOf(role),
+      ...(mayWrite ? [actions('role', role, role.editable !== false)] : []),
+    ])),
+    mayWrite && h('div', { class: 'buttons' }, h('button', { type: 'button', onclick: open('role', null) }, 'New role')),
     !mayWrite && note('info', 'To change users and roles needs the right ', h('code', {}, 'users'), ' (write).'),
     form);
 }
@@ -78,28 +65,19 @@ function sheet(title, controls, button, context, send) {
     event.preventDefault();
     put(problem);
     context.run(problem, async () => {
-      try {
-        await send();
-      } catch (error) {
-        if (!(error instanceof Failure) || error.status !== 412) throw error;
-        throw new Failure(412, 'Somebody else changed this meanwhile, and nothing was saved. Open it again to see how it is now.');
-      }
+      await send();
     }, WRITE);
   } }, h('h2', { tabindex: '-1' }, title), controls, h('div', { class: 'buttons' }, h('button', { class: 'primary' }, button), h('button', { type: 'button', onclick: (event) => event.target.closest('form').remove() }, 'Close')), problem);
 }
 
 /** The item as it is now with its revision: what is changed is changed on that one. */
 async function now(kind, one) {
-  try {
-    return await tagged('GET', `admin/${kind}/${encodeURIComponent(one.id)}`);
-  } catch (error) {
-    if (!(error instanceof Failure) || error.status !== 501) throw error;
-    return { answer: one, revision: null };
-  }
+  const { answer, revision } = await tagged('GET', `admin/${kind}/${encodeURIComponent(one.id)}`);
+  return { item: answer, revision };
 }
 
 async function userForm(one, roles, context, done) {
-  const { answer: user, revision } = one ? await now('user', one) : { answer: { name: '', display_name: '', email: '', roles: [] }, revision: null };
+  const { item: user, revision } = one ? await now('user', one) : { item: { name: '', display_name: '', email: '', roles: [] }, revision: null };
   const input = (value, attributes) => h('input', { value, spellcheck: 'false', autocomplete: 'off', ...attributes });
   const login = input(user.name, { required: true, id: 'user-name' });
   const title = input(user.display_name);
@@ -140,7 +118,7 @@ function unlock(user, context, done) {
 }
 
 async function roleForm(one, context, done) {
-  const { answer: role, revision } = one ? await now('role', one) : { answer: { name: '', display_name: '', rights: {} }, revision: null };
+  const { item: role, revision } = one ? await now('role', one) : { item: { name: '', display_name: '', rights: {} }, revision: null };
   const login = h('input', { value: role.name, required: true, spellcheck: 'false', id: 'role-name' });
   const title = h('input', { value: role.display_name });
   const boxes = RIGHTS.map((right) => [right, ...['read', 'write'].map((access) => h('input', { type: 'checkbox', 'aria-label': `${right}: ${access}`, checked: role.rights?.[right]?.includes(access) }))]);

@@ -1,16 +1,18 @@
 //! Copies of objects within S3: of exactly one version, and shown to be that.
 //!
-//! What always holds: a copy is answered only when S3's own SHA-256 over its bytes is the one that was judged; so whoever
+//! What always holds: a copy is answered only when S3's own SHA-256 over its bytes (or, of a server that has none, the one over
+//! what is read back) is the one that was judged; so whoever
 //! removes an original after this loses nothing. A copy that is there already is not made again.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, MetadataDirective, TaggingDirective};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::time::Duration;
+use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use super::objects::Objects;
@@ -93,7 +95,15 @@ impl Objects {
             Err(error) => return Err(StoreError::from_sdk("look at a copy", error)),
         };
         let is_of = |name: &str| output.metadata().and_then(|metadata| metadata.get(name)).is_some_and(|value| value == to.data_id);
-        if !is_of(DATA_ID) || output.checksum_sha256() != Some(digest) {
+        if !is_of(DATA_ID) {
+            return Ok(None);
+        }
+        let is_same = match output.checksum_sha256() {
+            Some(sha256) => sha256 == digest,
+            // S3 always has one; not every server that speaks its protocol.
+            None => self.digest_of(to, output.version_id.clone()).await? == digest,
+        };
+        if !is_same {
             return Ok(None);
         }
         let object = ObjectRef {
@@ -104,6 +114,18 @@ impl Objects {
             size: output.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
         };
         Ok(Some(Proven { object, locked_until: ms(output.object_lock_retain_until_date) }))
+    }
+
+    /// SHA-256 of an object, as S3 writes it, by reading all of it.
+    async fn digest_of(&self, to: Copied<'_>, version: Option<String>) -> Result<String, StoreError> {
+        const WHAT: &str = "read a copy";
+        let request = self.client().get_object().bucket(to.bucket).key(to.key).set_version_id(version);
+        let mut body = request.send().await.map_err(|e| StoreError::from_sdk(WHAT, e))?.body;
+        let mut digest = Sha256::new();
+        while let Some(piece) = body.next().await {
+            digest.update(piece.map_err(|e| StoreError::Retry { what: WHAT, source: e.into() })?);
+        }
+        Ok(base64(&digest.finalize()))
     }
 
     /// Until when this version can not be deleted, ms since the epoch; 0 = it can; `None`: it is not there.
