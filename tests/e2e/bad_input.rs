@@ -215,8 +215,11 @@ async fn deceptive_types_are_told() {
 async fn paths_of_an_attacker_are_answered_as_any_other() {
     let client = Target::client();
     for path in ["/file/..%2f..%2fetc%2fpasswd", "/file/%00", "/hash/%27%20OR%201=1", "/file/%F0%9F%92%A9"] {
-        let answer = client.get(path).await;
-        assert!(answer.status == StatusCode::OK || answer.status.is_client_error(), "{path}: {answer:?}");
-        assert!(answer.json["process_info"].is_null());
+        // As it comes: a gateway in front may make another path of it, which has no place in the document.
+        let answer = client.request(Method::GET, path).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status == StatusCode::OK || status.is_client_error(), "{path}: {status} {text}");
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(json["process_info"].is_null());
     }
 }
