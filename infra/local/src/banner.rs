@@ -24,6 +24,7 @@ pub fn print(host: &Host, data_dir: &Path, out: &mut dyn Write) -> io::Result<()
     writeln!(out, "    KEY={key}")?;
     writeln!(out, "    ID=$(curl -s -H \"apikey: $KEY\" -H 'filename: README.md' --data-binary @README.md {url}/file | cut -d'\"' -f4)")?;
     writeln!(out, "    curl -s -H \"apikey: $KEY\" {url}/file/$ID\n")?;
+    writeln!(out, "Or in a browser, with the key: {url}/ (console), {url}/docs (the API)\n")?;
     let access = &host.access;
     let inbox = host.topology.bucket("InboxBucket").map(|bucket| bucket.name.as_str()).unwrap_or_default();
     writeln!(out, "Embedded S3, SQS and DynamoDB: {} (key {}, secret in {}/aws-secret)", access.endpoint, access.access_key, data_dir.display())?;
