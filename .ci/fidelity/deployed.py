@@ -2,7 +2,7 @@
 
     deployed.py <endpoint> <stack> <administrator's key>
 
-One thing is set again: MiniStack 1.5.33 keeps a number that came through a template parameter as text, and its event
+Two things are set again: MiniStack 1.5.33 makes a bucket without the Object Lock of its template, and keeps a number that came through a template parameter as text, and its event
 source poller fails on a concurrency that is text.
 """
 
@@ -33,6 +33,9 @@ def main():
             functions.update_event_source_mapping(
                 UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(scaling["MaximumConcurrency"])}
             )
+
+    lock = {"ObjectLockEnabled": "Enabled"}
+    client("s3").put_object_lock_configuration(Bucket=outputs["QuarantineBucketName"], ObjectLockConfiguration=lock)
 
     for name, value in {
         "PORTCULLIS_E2E_URL": f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/$default",

@@ -134,6 +134,7 @@ async fn a_file_is_deleted_only_after_its_lock_ended() {
         lock(3600).await;
     }
     let refused = send(client.request(Method::DELETE, &path)).await;
+    // Empty where the copy had no lock from the start.
     let locked_until = entry["locked_until"].as_str().unwrap();
     assert!(refused.status == StatusCode::CONFLICT && refused.err().contains(locked_until), "{refused:?}");
     lock(2).await;

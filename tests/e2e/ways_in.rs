@@ -71,6 +71,9 @@ async fn presign_needs_what_a_submission_needs() {
     let open = Target::client().with_key(None);
     let answer = send(open.request(Method::POST, "/file/presign").header("Content-Length", "0")).await;
     assert_eq!((answer.status, answer.err()), (StatusCode::BAD_REQUEST, "Access denied"));
+    let linked = Target::client().request(Method::POST, "/file/presign").header("downloadfrom", "https://example.com/a");
+    let answer = send(linked.header("Content-Length", "0")).await;
+    assert!(answer.status == StatusCode::BAD_REQUEST && answer.err().contains("`downloadfrom`"), "{answer:?}");
 }
 
 /// Puts an object into the watched bucket; its version.

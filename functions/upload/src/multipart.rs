@@ -12,6 +12,7 @@ use portcullis_core::domain::submission::{Record, Source, State as Stage};
 use portcullis_core::domain::verdict::Code;
 use portcullis_core::http::body::{header, query};
 use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::http::fields::bad;
 use portcullis_core::rules;
 use serde_json::{Map, Value, json};
 
@@ -20,10 +21,6 @@ use crate::cancel::Asked;
 use crate::file::length;
 
 type AskedPath = Result<Path<String>, PathRejection>;
-
-fn bad(text: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {
-    ApiError::with_text(ErrorCode::BadRequest, text)
-}
 
 /// `POST /file/multipart`: the headers of `POST /file`, and `file-size` (or `x-file-size`), `part-count` (or `parts`).
 pub(crate) async fn begin(State(upload): State<Upload>, FileCaller(caller): FileCaller, headers: HeaderMap) -> Result<Json<Value>, ApiError> {

@@ -20,6 +20,7 @@ use portcullis_core::aws::form_url;
 use portcullis_core::clock::{iso, now_ms};
 use portcullis_core::domain::submission::Source;
 use portcullis_core::http::error::{ApiError, ErrorCode};
+use portcullis_core::http::fields::bad;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -77,6 +78,9 @@ impl Signing {
 
 /// Records a submission and answers where to send its bytes. The same headers as `POST /file`; the body is ignored.
 pub(crate) async fn presign(State(upload): State<Upload>, FileCaller(caller): FileCaller, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
+    if headers.get("downloadfrom").is_some_and(|link| !link.is_empty()) {
+        return Err(bad("`downloadfrom` can not be combined with a presigned upload."));
+    }
     let planned = upload.plan(&caller, &headers, Source::Presigned).await?;
     let submission = &planned.submission;
     let mut answer = upload.form(&submission.bucket, &submission.key, planned.rule.max_file_size).await?;
