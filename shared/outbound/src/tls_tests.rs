@@ -5,7 +5,7 @@
 //! hold, not one may come.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::client::system_roots;
 use crate::{Client, Error, Limits, Policy, Resolve, Resolving};
 
 const HOST: &str = "hooks.example.test";
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -82,6 +82,9 @@ impl Server {
                 }
                 tls.conn.send_close_notify();
                 let _ = tls.flush();
+                let _ = tls.sock.shutdown(Shutdown::Write);
+                // A socket that is closed before all was read resets the connection, and the answer may be lost with it.
+                while matches!(tls.sock.read(&mut piece), Ok(1..)) {}
             }
         });
         server
