@@ -92,7 +92,7 @@ fn block5(content: &[u8], at: usize) -> Option<Block> {
     if flags & 2 != 0 {
         (data, next) = vint(content, next)?;
     }
-    Some(Block { kind, flags, fields: next, next: (start as u64 + size as u64).checked_add(data)? })
+    Some(Block { kind, flags, fields: next, next: (start as u64 + size as u64).saturating_add(data) })
 }
 
 fn block4(content: &[u8], at: usize) -> Option<Block> {
@@ -108,5 +108,24 @@ fn block4(content: &[u8], at: usize) -> Option<Block> {
     if matches!(kind, 0x74 | 0x7a) && flags & 0x100 != 0 {
         data = data.checked_add(word(32)? << 32)?;
     }
-    Some(Block { kind: kind.into(), flags: flags.into(), fields: at + 7, next: (at + size) as u64 + data })
+    Some(Block { kind: kind.into(), flags: flags.into(), fields: at + 7, next: ((at + size) as u64).saturating_add(data) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_says_it_has_all_bytes_there_are_ends_nowhere() {
+        // A file header of RAR 4 whose packed size has 64 bits, all of them set.
+        let mut header = vec![0x74, 0x00, 0x81, 40, 0];
+        header.extend([0xff; 4]);
+        header.resize(30, 0);
+        header.extend([0xff; 4]);
+        header.resize(38, 0);
+        let sum = u16::try_from(crc32fast::hash(&header) & 0xffff).unwrap();
+        let archive = [RAR4, &sum.to_le_bytes(), &header].concat();
+        assert_eq!(block4(&archive, RAR4.len()).unwrap().next, u64::MAX);
+        assert!(matches!(end(&archive), End::Cut));
+    }
 }
