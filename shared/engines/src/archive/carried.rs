@@ -1,5 +1,6 @@
 //! Archives behind (or inside) files of other formats, which programs for those archives find and open:
-//! self-extracting programs, archives behind pictures. (ZIP is found by its own extractor, from its end.)
+//! self-extracting programs, archives behind pictures. (ZIP is found by its own extractor, from its end; what other archives
+//! and the spaces around their entries carry comes here as a content of its own.)
 //!
 //! What always holds: a signature counts where the header behind it is sound. Where signatures have no business (in
 //! pictures, and behind the last section of a Windows program) one with a damaged header counts as not looked into.
@@ -7,7 +8,7 @@
 use memchr::memmem;
 use portcullis_core::domain::report::FileType;
 
-use super::{Extractor, Format, Sink, Stop, cab, closed, rar, sevenz};
+use super::{Extractor, Format, Sink, Stop, cab, closed, rar, sevenz, zip};
 
 const SIGNATURES: &[(&[u8], &str)] = &[(b"7z\xbc\xaf\x27\x1c", "7-Zip"), (b"Rar!\x1a\x07", "RAR"), (b"MSCF\0\0\0\0", "Cabinet")];
 /// Bytes of a row of the section table (PE/COFF specification, "Section Table").
@@ -25,7 +26,7 @@ struct Carried;
 impl Extractor for Carried {
     fn recognises(&self, content: &[u8], file_type: &FileType) -> bool {
         // Containers are opened by what they are; what is behind them comes back here as a content of its own.
-        !matches!(file_type.category.as_str(), "A" | "I" | "M") && !content.starts_with(b"PK") && first(content).is_some()
+        !matches!(file_type.category.as_str(), "A" | "I" | "M") && !zip::begins(content) && first(content).is_some()
     }
 
     fn covers(&self, _: &[u8], _: &FileType) -> bool {
@@ -37,6 +38,11 @@ impl Extractor for Carried {
         let Some((at, extractor)) = first(content) else { return Ok(()) };
         extractor.extract(content.get(at..).unwrap_or_default(), passwords, sink)
     }
+}
+
+/// Where the first of these archives begins in a content.
+pub(super) fn position(content: &[u8]) -> Option<usize> {
+    first(content).map(|(at, _)| at)
 }
 
 /// The first archive in a content that is sound as far as its first header says.

@@ -50,7 +50,7 @@ impl Opening {
             if let Err(Stop::Limit(..)) = found {
                 return found;
             }
-            result = result.and(found);
+            result = Stop::worse(result, found);
         }
         result
     }

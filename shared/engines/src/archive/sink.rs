@@ -22,6 +22,11 @@ impl Stop {
     pub(crate) fn corrupt(why: impl Into<String>) -> Self {
         Self::Corrupt(why.into())
     }
+
+    /// The one of two outcomes that is to be told. A rule may tolerate that something is closed, never that it can not be trusted.
+    pub(crate) fn worse(one: Result<(), Self>, other: Result<(), Self>) -> Result<(), Self> {
+        if matches!((&one, &other), (Err(Self::Closed(..)), Err(Self::Corrupt(_)))) { other } else { one.and(other) }
+    }
 }
 
 /// Why an entry's content could not be had.
@@ -132,6 +137,26 @@ pub(crate) fn pump(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
             Ok(read) => to.write_all(buffer.get(..read).unwrap_or_default())?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_trusted_is_told_before_what_is_closed() {
+        let corrupt = || Err(Stop::corrupt("broken"));
+        let closed = || Err(Stop::Closed(Code::EncryptedArchive, "locked".into()));
+        for (one, other, told) in [
+            (Ok(()), Ok(()), Ok(())),
+            (Ok(()), closed(), closed()),
+            (closed(), Ok(()), closed()),
+            (closed(), corrupt(), corrupt()),
+            (corrupt(), closed(), corrupt()),
+        ] {
+            assert_eq!(Stop::worse(one, other), told);
         }
     }
 }

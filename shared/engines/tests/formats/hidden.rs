@@ -1,8 +1,11 @@
 //! Contents in places that an extractor does not read by itself.
 
-use portcullis_core::domain::verdict::Code;
+use std::io::Cursor;
 
-use crate::common::{Case, eicar, lines, zip};
+use portcullis_core::domain::verdict::Code;
+use zip::ZipWriter;
+
+use crate::common::{Case, eicar, lines, stored, zip, zip_with};
 use crate::make::{self, TEXT};
 
 fn clean() -> Vec<(&'static str, Vec<u8>)> {
@@ -39,6 +42,9 @@ fn archives_behind_archives_are_opened() {
         ("b.rar", make::rar(&text, rars::ArchiveVersion::Rar29, |builder| builder)),
         ("a.cab", make::cab(&text, cab::CompressionType::MsZip)),
         ("a.iso", make::iso(&text)),
+        ("a.zip", zip(&[("text.txt", TEXT)])),
+        ("a.doc", make::compound("/WordDocument")),
+        ("a.msg", make::compound("/__properties_version1.0")),
     ];
     for (name, front) in &fronts {
         let alone = Case::new(name, front).run();
@@ -56,6 +62,43 @@ fn archives_behind_archives_are_opened() {
             }
         }
     }
+}
+
+/// RAR and 7-Zip look for the beginning of their archives in whole files.
+#[test]
+fn archives_in_the_spaces_of_a_zip_are_opened() {
+    let stored = zip_with(&[("text.txt", TEXT)], stored());
+    let at = stored.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+    let with_comment = |archive: &[u8]| {
+        let comment = [&evil()[..], b" and more"].concat();
+        let (front, length) = archive.split_at(archive.len() - 2);
+        assert_eq!(length, [0, 0]);
+        [front, &u16::try_from(comment.len()).unwrap().to_le_bytes(), &comment].concat()
+    };
+    let with_field = || {
+        // A local header's extra field: the directory moves with it.
+        let evil = evil();
+        let field = [&0xcafe_u16.to_le_bytes()[..], &u16::try_from(evil.len()).unwrap().to_le_bytes(), &evil].concat();
+        let mut archive = [&stored[..38], &field, &stored[38..]].concat();
+        archive[28..30].copy_from_slice(&u16::try_from(field.len()).unwrap().to_le_bytes());
+        let end = archive.len() - 22;
+        archive[end + 16..end + 20].copy_from_slice(&u32::try_from(at + field.len()).unwrap().to_le_bytes());
+        archive
+    };
+    assert_eq!(&stored[30..38], b"text.txt");
+    let empty = ZipWriter::new(Cursor::new(Vec::new())).finish().unwrap().into_inner();
+    for (what, content) in [
+        ("a comment", with_comment(&stored)),
+        ("the comment of an empty archive", with_comment(&empty)),
+        ("a field of a header", with_field()),
+        ("what only begins like a ZIP", [b"PK, then ", &evil()[..]].concat()),
+        ("what begins like a ZIP and ends like one", [b"PK, then ", &evil()[..], &stored].concat()),
+    ] {
+        found(what, "a.bin", &content);
+    }
+    let comment = [&stored[..stored.len() - 2], &[5, 0], b"hello"].concat();
+    let report = Case::new("a.zip", &comment).run();
+    assert_eq!(lines(&report), ["0 a.zip", "0 a.zip/text.txt"]);
 }
 
 #[test]

@@ -233,6 +233,13 @@ pub(crate) fn cab(entries: &[(&str, Vec<u8>)], method: cab::CompressionType) -> 
     writer.finish().unwrap().into_inner()
 }
 
+/// A compound file with one stream.
+pub(crate) fn compound(stream: &str) -> Vec<u8> {
+    let mut file = cfb::CompoundFile::create(Cursor::new(Vec::new())).unwrap();
+    file.create_stream(stream).unwrap().write_all(&[0; 9_000]).unwrap();
+    file.into_inner().into_inner()
+}
+
 fn both(value: usize) -> Vec<u8> {
     [(value as u32).to_le_bytes(), (value as u32).to_be_bytes()].concat()
 }

@@ -5,6 +5,8 @@
 //! disagreement is refused, and so are entries that share bytes (the flat kind of bomb).
 //! Source: PKWARE APPNOTE 6.3.10, §4.3.7, §4.3.12, §4.3.16.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 const LOCAL: &[u8] = b"PK\x03\x04";
@@ -126,14 +128,23 @@ fn points_at_directory(content: &[u8], end: usize) -> bool {
     check().is_some()
 }
 
-/// Compares both descriptions of all entries. The error says in a few words what is wrong.
-pub(super) fn check(content: &[u8], slots: &[Slot]) -> Result<(), String> {
-    let directory = check_end(content, slots)?;
+/// What of an archive is no entry's data.
+pub(super) struct Around {
+    /// In front of, between and behind the data of the entries, headers included; the last is the comment.
+    pub(super) regions: Vec<Range<usize>>,
+    /// Where the archive ends, its comment included.
+    pub(super) end: usize,
+}
+
+/// Compares both descriptions of all entries, and tells what is around these. The error says in a few words what is wrong.
+pub(super) fn check(content: &[u8], slots: &[Slot]) -> Result<Around, String> {
+    let Ends { directory, comment, end } = check_end(content, slots)?;
     let mut ranges = Vec::with_capacity(slots.len());
     for slot in slots {
         ranges.push(check_entry(content, slot)?);
     }
     ranges.sort_unstable_by_key(|range| range.start);
+    let mut regions = Vec::with_capacity(ranges.len() + 1);
     let mut before: Option<Occupied> = None;
     for range in ranges {
         if range.end > directory || before.as_ref().is_some_and(|before| range.start < before.end) {
@@ -143,14 +154,25 @@ pub(super) fn check(content: &[u8], slots: &[Slot]) -> Result<(), String> {
             None => check_prefix(content, range.start)?,
             Some(before) => check_gap(content, before, range.start, false)?,
         }
+        regions.push(before.map_or(0, |before| before.end)..range.data);
         before = Some(range);
     }
-    before.map_or(Ok(()), |last| check_gap(content, &last, directory, true))
+    if let Some(last) = &before {
+        check_gap(content, last, directory, true)?;
+    }
+    regions.extend([before.map_or(0, |last| last.end)..comment, comment..end]);
+    Ok(Around { regions, end })
+}
+
+/// Where the directory begins, where the comment of the archive does, and where the archive ends.
+struct Ends {
+    directory: usize,
+    comment: usize,
+    end: usize,
 }
 
 /// The end record must be the last of its kind, reach to the end of the file, and be right about the directory.
-/// Gives the offset of the directory.
-fn check_end(content: &[u8], slots: &[Slot]) -> Result<usize, String> {
+fn check_end(content: &[u8], slots: &[Slot]) -> Result<Ends, String> {
     // Readers look for it from the end; one that they could take instead of this one must not exist.
     let end = memmem::rfind(content, END).ok_or("the end record is missing")?;
     let fields = || {
@@ -162,13 +184,14 @@ fn check_end(content: &[u8], slots: &[Slot]) -> Result<usize, String> {
     if comment > behind.len() {
         return Err("the comment of the archive is cut off".into());
     }
+    let ends = |directory| Ends { directory, comment: end + END_BYTES, end: end + END_BYTES + comment };
     if memmem::find(behind, LOCAL).is_some() || memmem::find(behind, CENTRAL).is_some() {
         return Err("there are entries behind the end of the archive".into());
     }
     if slots.is_empty() {
         let before = content.get(..end).unwrap_or_default();
         let nothing = entries == 0 && size == 0 && memmem::find(before, LOCAL).is_none() && memmem::find(before, CENTRAL).is_none();
-        return if nothing { Ok(end) } else { Err("the end record says that there are no entries, but there are".into()) };
+        return if nothing { Ok(ends(end)) } else { Err("the end record says that there are no entries, but there are".into()) };
     }
 
     let mut headers: Vec<usize> = slots.iter().map(|slot| usize::try_from(slot.central).unwrap_or(usize::MAX)).collect();
@@ -211,7 +234,7 @@ fn check_end(content: &[u8], slots: &[Slot]) -> Result<usize, String> {
     if offset != start && central_at(content, offset).is_some() {
         return Err("the archive has more than one central directory".into());
     }
-    Ok(start)
+    Ok(ends(start))
 }
 
 struct Zip64End {
@@ -262,6 +285,7 @@ fn is_apk_signature(gap: &[u8]) -> bool {
 /// The bytes of an entry: local header and data.
 struct Occupied {
     start: usize,
+    data: usize,
     end: usize,
     /// What a data descriptor must say, if there may be one.
     later: Option<Later>,
@@ -302,7 +326,7 @@ fn carries_entry(content: &[u8], from: usize, to: usize) -> bool {
 }
 
 /// Where the data of an entry lie.
-pub(super) fn data_of(content: &[u8], slot: &Slot) -> Option<std::ops::Range<usize>> {
+pub(super) fn data_of(content: &[u8], slot: &Slot) -> Option<Range<usize>> {
     let start = local_at(content, usize::try_from(slot.local).ok()?)?.end;
     let end = start.checked_add(usize::try_from(slot.compressed).ok()?)?;
     (end <= content.len()).then_some(start..end)
@@ -352,5 +376,5 @@ fn check_entry(content: &[u8], slot: &Slot) -> Result<Occupied, String> {
     }
     let may_follow = later || central.flags & 8 != 0;
     let later = may_follow.then_some(Later { crc: central.crc, compressed: slot.compressed, is_encrypted: slot.is_encrypted });
-    Ok(Occupied { start: at, end: data.end, later })
+    Ok(Occupied { start: at, data: data.start, end: data.end, later })
 }

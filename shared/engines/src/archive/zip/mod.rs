@@ -18,7 +18,7 @@ use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, HasZipMetadata, ZipReadOptions};
 
 use self::layout::Slot;
-use super::{Entry, Extractor, Format, ReadFault, Sink, Stop};
+use super::{Entry, Extractor, Format, ReadFault, Sink, Stop, carried, rest};
 
 /// What is opened.
 pub(super) const FORMATS: &[Format] = &[Format {
@@ -29,6 +29,11 @@ pub(super) const FORMATS: &[Format] = &[Format {
 
 /// The extractor for ZIP.
 pub(super) struct Zip;
+
+/// Whether a content is a ZIP from its first byte.
+pub(super) fn begins(content: &[u8]) -> bool {
+    content.starts_with(b"PK") && layout::looks_like_zip(content)
+}
 
 impl Extractor for Zip {
     fn recognises(&self, content: &[u8], file_type: &FileType) -> bool {
@@ -47,7 +52,7 @@ impl Extractor for Zip {
             entries.push(entry?.into());
         }
         let slots: Vec<Slot> = entries.iter().map(slot_of).collect();
-        layout::check(content, &slots).map_err(Stop::Corrupt)?;
+        let around = layout::check(content, &slots).map_err(Stop::Corrupt)?;
 
         let mut passwords: Vec<&[u8]> = passwords.iter().map(String::as_bytes).collect();
         for entry in entries {
@@ -56,7 +61,13 @@ impl Extractor for Zip {
                 extract_entry(content, &entry, &mut passwords, sink)?;
             }
         }
-        Ok(())
+        // Programs for other archives look for theirs in a whole file: also in the comment, or in a field of a header.
+        for region in around.regions {
+            if let Some(at) = carried::position(content.get(region.clone()).unwrap_or_default()) {
+                rest::take(content, region.start + at..region.end, "[data between the entries]", sink)?;
+            }
+        }
+        rest::behind(content, around.end, sink)
     }
 }
 

@@ -98,11 +98,11 @@ impl Walk<'_> {
         // Boundaries of the multiparts around the place, outermost first. Programs that see two believe either.
         let mut open: Vec<Vec<Vec<u8>>> = Vec::new();
         let mut rest = content;
-        let mut wrong = None;
+        let mut wrong = Ok(());
         loop {
             let (headers, body) = Headers::split(rest);
             if headers.media_types().any(|it| it == "multipart/encrypted") {
-                wrong = Some(Stop::Closed(Code::PasswordProtectedDocument, "the mail is encrypted".into()));
+                wrong = Stop::worse(wrong, Err(Stop::Closed(Code::PasswordProtectedDocument, "the mail is encrypted".into())));
             }
             let is_multipart = headers.media_types().any(|it| it.starts_with("multipart/"));
             // Only up to where the multipart around it goes on, so that no byte is searched more often than it is deep.
@@ -120,12 +120,12 @@ impl Walk<'_> {
             if is_leaf {
                 self.leaf(&headers, content)?;
                 if is_multipart && !content.trim_ascii().is_empty() {
-                    wrong = wrong.or(Some(Stop::corrupt("a part of the mail says it has parts, and none can be found")));
+                    wrong = Stop::worse(wrong, Err(Stop::corrupt("a part of the mail says it has parts, and none can be found")));
                 }
             }
             let mut from = body;
             rest = loop {
-                let Some(found) = delimiter else { return wrong.map_or(Ok(()), Err) };
+                let Some(found) = delimiter else { return wrong };
                 from = from.get(found.end..).unwrap_or_default();
                 if !found.is_last {
                     open.truncate(found.level + 1);

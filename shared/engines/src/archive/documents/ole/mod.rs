@@ -9,6 +9,7 @@ mod native;
 mod outlook;
 mod powerpoint;
 mod protection;
+mod sectors;
 mod tree;
 
 use std::collections::HashMap;
@@ -21,8 +22,8 @@ pub(super) use self::native::{Package, package};
 use self::tree::{Kind, Node, Tree};
 use super::bytes::name_or;
 use super::{give, give_part};
-use crate::archive::Extractor;
 use crate::archive::sink::{Entry, Sink, Stop};
+use crate::archive::{Extractor, rest};
 use crate::engine::documents::module_source;
 use crate::engine::guarded;
 
@@ -63,6 +64,7 @@ impl Extractor for Ole {
                 at += below.len();
             }
         }
+        rest::behind(content, sectors::end(content), sink)?;
         match protection::find(&mut tree, &nodes) {
             Some(why) => Err(Stop::Closed(Code::PasswordProtectedDocument, why.into())),
             None => Ok(()),
