@@ -19,7 +19,7 @@ use crate::target::{Target, sha256};
 
 /// What a path answers: to `HEAD` (`None`: with 405) and to `GET`.
 #[derive(Clone)]
-struct File {
+pub struct File {
     head: Option<u64>,
     get: Get,
 }
@@ -35,13 +35,13 @@ enum Get {
 }
 
 #[derive(Clone, Default)]
-struct Source {
+pub struct Source {
     files: Arc<Mutex<HashMap<String, File>>>,
     gets: Arc<AtomicUsize>,
 }
 
 /// A server of one test; its address.
-async fn source(files: &[(&str, File)]) -> (String, Source) {
+pub async fn source(files: &[(&str, File)]) -> (String, Source) {
     let source = Source::default();
     *source.files.lock().unwrap() = files.iter().map(|(path, file)| ((*path).to_owned(), file.clone())).collect();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -84,7 +84,7 @@ async fn answer(State(source): State<Source>, request: Request) -> Response {
     }
 }
 
-fn whole(content: &[u8]) -> File {
+pub fn whole(content: &[u8]) -> File {
     File { head: Some(content.len() as u64), get: Get::Whole(content.to_vec()) }
 }
 

@@ -40,6 +40,7 @@ mod rules;
 mod sessions;
 mod skip;
 mod stats;
+mod sweep;
 mod sync;
 mod target;
 mod transfer;

@@ -1,6 +1,7 @@
 //! What is no longer kept is really gone: shown with the sweep's time moved, on a host of one's own.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::ReturnValue;
@@ -20,6 +21,7 @@ use crate::quarantine::held;
 use crate::support::client::{Client, send, verdict};
 use crate::support::files::{eicar, unique, zip};
 use crate::support::own_host;
+use crate::sweep::{add_rules, begin};
 use crate::target::sha256;
 use crate::webhooks::Receiver;
 
@@ -27,10 +29,11 @@ const KEY: &str = "retention-administrator-key-0123456789";
 const HOUR: i64 = 3_600_000;
 const PAUSE: Duration = Duration::from_millis(50);
 
-struct Own {
-    host: Host,
-    client: Client,
-    clients: Clients,
+/// A host of one's own, whose sweep runs when one likes.
+pub struct Own {
+    pub host: Host,
+    pub client: Client,
+    pub clients: Clients,
 }
 
 impl Own {
@@ -38,18 +41,23 @@ impl Own {
         Self::start_in("e2e-retention").await
     }
 
-    async fn start_in(folder: &str) -> Self {
-        let host = own_host::start(&own_host::folder(folder), KEY, &[("PORTCULLIS_OUTBOUND_ALLOW", "127.0.0.0/8")]).await;
+    pub async fn start_in(folder: &str) -> Self {
+        Self::go_on(&own_host::folder(folder), &[]).await
+    }
+
+    /// With the state that a host before left in this folder. `overrides` are environment keys of its functions.
+    pub async fn go_on(folder: &Path, overrides: &[(&str, &str)]) -> Self {
+        let host = own_host::start(folder, KEY, &[overrides, &[("PORTCULLIS_OUTBOUND_ALLOW", "127.0.0.0/8")]].concat()).await;
         let client = Client::new(format!("http://{}", host.addr), Some(KEY));
         let clients = Clients::for_endpoint(&host.access.endpoint, "us-east-1", &host.access.access_key, &host.access.secret_key);
         Self { host, client, clients }
     }
 
-    fn table(&self, id: &str) -> String {
+    pub fn table(&self, id: &str) -> String {
         self.host.topology.table(id).unwrap().name.clone()
     }
 
-    fn bucket(&self, id: &str) -> String {
+    pub fn bucket(&self, id: &str) -> String {
         self.host.topology.bucket(id).unwrap().name.clone()
     }
 
@@ -59,26 +67,33 @@ impl Own {
     }
 
     /// A run of sweep so many hours from now, in which nothing fails.
-    async fn sweep_in(&self, hours: i64) -> Swept {
+    pub async fn sweep_in(&self, hours: i64) -> Swept {
         let swept = self.run_in(hours).await;
         assert_eq!(swept.errors, 0, "{swept:?}");
         swept
     }
 
-    async fn run_in(&self, hours: i64) -> Swept {
-        let queue = |id: &str| format!("{}/000000000000/{}", self.host.access.endpoint, self.host.topology.queue(id).unwrap().name);
-        let env: Env = BTreeMap::from([
+    pub async fn run_in(&self, hours: i64) -> Swept {
+        Sweep::new(&self.env(), &self.clients).unwrap().run_at(now_ms() + hours * HOUR).await.unwrap()
+    }
+
+    pub fn queue(&self, id: &str) -> String {
+        format!("{}/000000000000/{}", self.host.access.endpoint, self.host.topology.queue(id).unwrap().name)
+    }
+
+    /// The environment of a function that is not the host's.
+    pub fn env(&self) -> Env {
+        BTreeMap::from([
             ("PORTCULLIS_TABLE", self.table("DataTable")),
             ("PORTCULLIS_AUDIT_TABLE", self.table("AuditTable")),
             ("PORTCULLIS_UPLOAD_BUCKET", self.bucket("UploadBucket")),
             ("PORTCULLIS_REPORT_BUCKET", self.bucket("ReportBucket")),
-            ("PORTCULLIS_SCAN_QUEUE_URL", queue("ScanQueue")),
-            ("PORTCULLIS_NOTIFY_QUEUE_URL", queue("NotifyQueue")),
+            ("PORTCULLIS_SCAN_QUEUE_URL", self.queue("ScanQueue")),
+            ("PORTCULLIS_NOTIFY_QUEUE_URL", self.queue("NotifyQueue")),
         ])
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-        Sweep::new(&env, &self.clients).unwrap().run_at(now_ms() + hours * HOUR).await.unwrap()
+        .collect()
     }
 
     /// Partition keys of the items that submissions leave behind.
@@ -246,14 +261,15 @@ async fn what_can_not_be_removed_is_counted_and_holds_up_nothing() {
 async fn what_goes_on_stays() {
     let own = Own::start_in("e2e-retention-open").await;
     let client = &own.client;
+    add_rules(client, &[json!({ "name": "Parts", "multipart": true })]).await;
     let batch = client.post_json("/file/batch", &json!({})).await.json["batch_id"].as_str().unwrap().to_owned();
     let member = client.scan(unique("member"), &[("filename", "a.txt"), ("batch", &batch)]).await;
-    let announced = send(client.request(Method::POST, "/file/presign").header("filename", "b.txt").header("Content-Length", "0")).await;
+    let begun = begin(client).await;
     own.keep(Retention { scanhistory: 1, ..Retention::default() }).await;
     let end = Instant::now() + Duration::from_secs(20);
-    let (member, announced) = (member["data_id"].as_str().unwrap(), announced.json["data_id"].as_str().unwrap());
-    assert_eq!(own.sweep_in(25).await.erased, 0);
-    for id in [member, announced] {
+    let (member, begun) = (member["data_id"].as_str().unwrap(), begun.as_str());
+    assert_eq!(own.sweep_in(23).await.erased, 0);
+    for id in [member, begun] {
         assert_eq!(client.get(&format!("/file/{id}")).await.json["data_id"], id);
     }
     assert_eq!(client.get(&format!("/file/batch/{batch}")).await.json["batch_files"]["batch_count"], 1);
@@ -262,11 +278,11 @@ async fn what_goes_on_stays() {
         assert!(Instant::now() < end);
         tokio::time::sleep(PAUSE).await;
     }
-    assert_eq!(own.sweep_in(25).await.erased, 1);
+    assert_eq!(own.sweep_in(23).await.erased, 1);
     assert_eq!(client.get(&format!("/file/{member}")).await.json, json!({ member: "Not Found" }));
     assert_eq!(client.get(&format!("/file/batch/{batch}")).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(client.get(&format!("/file/{announced}")).await.json["data_id"], announced);
-    assert_eq!(own.left().await, [format!("SCAN#{}", &announced[..24])]);
+    assert_eq!(client.get(&format!("/file/{begun}")).await.json["data_id"], begun);
+    assert_eq!(own.left().await, [format!("SCAN#{}", &begun[..24])]);
 }
 
 fn s(text: String) -> aws_sdk_dynamodb::types::AttributeValue {

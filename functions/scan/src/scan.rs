@@ -56,8 +56,8 @@ impl Scan {
         };
         match claim {
             Claim::Won(claimed) => self.judge(*claimed, &object, ends_at).await,
-            // Delivered again after the verdict: what follows it may not have happened.
-            Claim::Done(record) => self.after_verdict(&record).await,
+            // Delivered again after the verdict, or asked for by sweep.
+            Claim::Done(record) => self.after_verdict_again(&record).await,
             Claim::Held { until } => Err(ScanFailure::Held { until }),
             Claim::OtherObject => {
                 tracing::warn!(data_id = %id, "the object was replaced after its submission; only the first is judged");

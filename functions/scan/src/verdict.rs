@@ -97,8 +97,24 @@ impl Scan {
         self.after_verdict(&record).await
     }
 
+    /// What follows a verdict. When it fails the message comes again, some times; then sweep asks for it.
+    async fn after_verdict(&self, record: &Record) -> Result<(), ScanFailure> {
+        let followed = self.follow(record).await;
+        if followed.is_err() {
+            self.scans.untold(&record.submission.id).await;
+        }
+        followed
+    }
+
+    /// The same for a verdict that was there already: what follows it may not have happened.
+    pub(crate) async fn after_verdict_again(&self, record: &Record) -> Result<(), ScanFailure> {
+        self.after_verdict(record).await?;
+        self.scans.told(&record.submission.id).await;
+        Ok(())
+    }
+
     /// Tags, quarantine or promotion, event. Every part may happen twice: a message that is delivered again repeats it.
-    pub(crate) async fn after_verdict(&self, record: &Record) -> Result<(), ScanFailure> {
+    async fn follow(&self, record: &Record) -> Result<(), ScanFailure> {
         // Of a rescan everything happened before its verdict.
         if record.submission.source == Source::Rescan {
             return Ok(());

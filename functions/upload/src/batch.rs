@@ -153,7 +153,11 @@ impl Upload {
     async fn cancel_file(&self, id: &DataId) -> Result<(), ApiError> {
         let Some((record, _)) = self.scans.get(id).await? else { return Ok(()) };
         match self.scans.cancel(&record).await? {
-            Cancelled::Yes(record) => Ok(self.announcer.ended(&record).await?),
+            Cancelled::Yes(record) => {
+                self.announcer.ended(&record).await?;
+                self.scans.told(id).await;
+                Ok(())
+            }
             Cancelled::TooLate(record) => Ok(self.announcer.seated(&record).await?),
             Cancelled::Missing => Ok(()),
         }

@@ -60,6 +60,7 @@ impl Upload {
         match self.scans.cancel(record).await? {
             Cancelled::Yes(record) => {
                 self.announcer.ended(&record).await?;
+                self.scans.told(&record.submission.id).await;
                 if record.submission.source == Source::Multipart
                     && let Err(error) = self.scan_queue.ask(Task::Assemble { data_id: record.submission.id.clone() }).await
                 {

@@ -157,8 +157,7 @@ impl Upload {
 
     /// Bytes of one part at most: a part is never larger than its file.
     async fn largest_part(&self, record: &Record) -> Result<u64, ApiError> {
-        let rules = rules::in_force(&self.settings).await?;
-        let rule = rules.iter().find(|rule| rule.name == record.submission.rule).ok_or_else(|| ApiError::from(ErrorCode::RuleNotFound))?;
+        let rule = rules::named(&self.settings, &record.submission.rule).await?.ok_or_else(|| ApiError::from(ErrorCode::RuleNotFound))?;
         Ok(plan_of(record).file_size.unwrap_or(u64::MAX).min(rule.max_file_size))
     }
 }

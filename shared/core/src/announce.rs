@@ -1,8 +1,8 @@
 //! What follows a verdict, whoever reached it: scan, a cancel, or sweep.
 //!
-//! What always holds: every part may happen twice (a message that is delivered again repeats it), and
-//! none may be left out: a caller that gets an error calls again. A batch counts its file as ended before
-//! anybody else is told.
+//! What always holds: every part may happen twice (a message that is delivered again repeats it, and sweep does), and
+//! none may be left out: a caller that gets an error calls again, and for one that dies sweep does (see
+//! [`crate::store::pending`]). A batch counts its file as ended before anybody else is told.
 
 use crate::domain::batch::FileEnd;
 use crate::domain::event::{BatchEvent, Revised, VerdictEvent};

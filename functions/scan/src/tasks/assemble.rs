@@ -197,7 +197,11 @@ impl Scan {
         tracing::warn!(data_id = %id, reason, "a submission ended without a scan");
         let outcome = Outcome::unscanned(record, Verdict::failed(reason), now_ms());
         match self.scans.finish_unclaimed(&record.submission, &outcome).await {
-            Ok(()) => Ok(self.announcer.ended(&Record { outcome: Some(outcome), ..record.clone() }).await?),
+            Ok(()) => {
+                self.announcer.ended(&Record { outcome: Some(outcome), ..record.clone() }).await?;
+                self.scans.told(id).await;
+                Ok(())
+            }
             // Cancelled, or ended by the sweep.
             Err(StoreError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),

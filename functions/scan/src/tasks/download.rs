@@ -56,11 +56,13 @@ impl Scan {
         let Some((record, _)) = self.scans.get(id).await? else { return Ok(()) };
         let submission = &record.submission;
         let Some(url) = submission.wishes.download_url.as_deref().filter(|_| !has_gone_on(&record)) else { return Ok(()) };
-        let rules = rules::in_force(&self.settings).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
-        let limit = rules.iter().find(|rule| rule.name == submission.rule).map_or(0, |rule| rule.max_file_size);
+        let rule = rules::named(&self.settings, &submission.rule).await.map_err(|e| Failed::Retry(portcullis_core::error::chain(&e)))?;
+        let Some(rule) = rule else {
+            return self.end(&record, format!("Rule `{}` does not exist any more.", submission.rule)).await;
+        };
         let left = |until: i64| Duration::from_millis(u64::try_from(until - now_ms()).unwrap_or_default());
         let tried = self.preparing(id, async {
-            let fetched = tokio::time::timeout(left(ends_at), self.fetch(&record, url, limit));
+            let fetched = tokio::time::timeout(left(ends_at), self.fetch(&record, url, rule.max_file_size));
             match tokio::time::timeout(left(submission.deadline_at), fetched).await {
                 Ok(Ok(fetched)) => fetched,
                 Ok(Err(_)) => Err(Problem::Source(Error::Timeout)),

@@ -10,7 +10,7 @@
 //! | by MD5, SHA-1, SHA-512 | `HASH#<digest>` | `ALIAS` | GetItem → SHA-256 |
 //! | batch and its counts | `BATCH#<id>` | `META`, `META#…` | one Query ([`batches`]) |
 //! | files of a batch | `BATCH#<id>` | `FILE#<position>` | Query of one page |
-//! | open submissions by due time | GSI `pending`: `pending_shard` | `check_at` | Query by sweep |
+//! | open submissions, and untold ends, by due time ([`pending`]) | GSI `pending`: `pending_shard` | `check_at` | Query by sweep |
 //! | ended submissions by time of their end | GSI `history`: `history_shard` | `history_at` | one Query a part and page ([`history`]) |
 //! | what became of a rescan's files | `RESCAN#<job>` | `COUNTS`, `FILE#<first 24 of data_id>`, `NEWS#…` | GetItem; Query of the news |
 //! | blocked original in quarantine | `QUARANTINE#<data_id>` | `ITEM` | GetItem; by time in a part of the GSI `history` ([`quarantine`]) |
@@ -38,6 +38,7 @@ pub mod identity;
 pub mod multipart;
 pub mod objects;
 pub mod partial;
+pub mod pending;
 pub mod quarantine;
 pub mod queue;
 pub mod rescans;

@@ -16,6 +16,7 @@ use aws_sdk_dynamodb::{
 use super::StoreError;
 use super::attributes::{Item, is_expired, json, key, n, number, parsed, s, text};
 use super::history::{self, list};
+use super::pending;
 use crate::clock::now_ms;
 use crate::domain::id::DataId;
 use crate::domain::report::FileReport;
@@ -28,8 +29,6 @@ pub const LEASE_MS: i64 = 15_000;
 pub const RENEW_MS: u64 = 1_000;
 /// Tries after which a file that kills its workers ends as Failed.
 pub const MAX_TRIES: u32 = 3;
-/// Partitions of the `pending` index: one would be a hot spot at thousands of submissions a second.
-const SHARDS: u32 = 4;
 
 /// What a claim came to.
 #[derive(Debug)]
@@ -80,20 +79,11 @@ pub enum Cancelled {
     Missing,
 }
 
-/// An open submission that is due for a look.
-#[derive(Clone, Debug)]
-pub struct Due {
-    /// The record.
-    pub record: Record,
-    /// When the running claim ends, ms since the epoch; 0 = none.
-    pub claim_until: i64,
-}
-
 /// The submissions.
 #[derive(Clone, Debug)]
 pub struct Scans {
-    client: aws_sdk_dynamodb::Client,
-    table: String,
+    pub(super) client: aws_sdk_dynamodb::Client,
+    pub(super) table: String,
 }
 
 impl Scans {
@@ -239,46 +229,46 @@ impl Scans {
         Ok(())
     }
 
-    /// Writes the verdict.
+    /// Writes the verdict of a scan: its message comes again until what follows was done, so the index need not hold it.
     ///
     /// # Errors
     /// `Conflict` when the claim is lost: another worker's verdict counts.
     pub async fn finish(&self, submission: &Submission, token: &str, outcome: &Outcome, children: Option<&[FileReport]>) -> Result<(), StoreError> {
-        let id = &submission.id;
-        let listed = history::ended(self.update(id), submission, outcome)?;
-        let outcome = json(outcome)?;
-        let children = children.map(|c| json(&c)).transpose()?;
-        let set = if children.is_some() {
-            "SET #state = :done, outcome = :outcome, children = :children"
-        } else {
-            "SET #state = :done, outcome = :outcome"
-        };
-        self.claimed_by(listed, token, &format!("{set}{} {CLOSE}", list(submission)), |u| {
-            let u = u
-                .expression_attribute_names("#state", "state")
-                .expression_attribute_values(":done", s("done"))
-                .expression_attribute_values(":outcome", outcome);
-            match children {
-                Some(children) => u.expression_attribute_values(":children", children),
-                None => u,
-            }
-        })
-        .await?;
-        Ok(())
+        let written = json(outcome)?;
+        let also = if children.is_some() { ", children = :children" } else { "" };
+        let mut update = history::ended(self.update(&submission.id), submission, outcome)?
+            .update_expression(format!("SET #state = :done, outcome = :outcome{also}{} {UNCLAIM}, pending_shard, check_at", list(submission)))
+            .condition_expression("claim_token = :token")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":done", s("done"))
+            .expression_attribute_values(":outcome", written.clone())
+            .expression_attribute_values(":token", s(token))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        if let Some(children) = children {
+            update = update.expression_attribute_values(":children", json(&children)?);
+        }
+        match update.send().await {
+            Ok(_) => Ok(()),
+            // A write whose answer was lost is sent again, and refused: this verdict counts.
+            Err(error) if condition_failure(&error).is_some_and(|item| item.get("outcome") == Some(&written)) => Ok(()),
+            Err(error) => Err(StoreError::from_sdk("write a verdict", error)),
+        }
     }
 
-    /// Ends a submission that no worker holds (sweep: no object, or past its deadline).
+    /// Ends a submission that no worker holds (sweep: no object, or past its deadline). It stays in the index until it was
+    /// told of, see [`pending`].
     ///
     /// # Errors
     /// `Conflict` when it ended or was claimed meanwhile.
     pub async fn finish_unclaimed(&self, submission: &Submission, outcome: &Outcome) -> Result<(), StoreError> {
         history::ended(self.update(&submission.id), submission, outcome)?
-            .update_expression(format!("SET #state = :done, outcome = :outcome{} {CLOSE}", list(submission)))
+            .update_expression(format!("SET #state = :done, outcome = :outcome, check_at = :check_at{} {UNCLAIM}", list(submission)))
             .condition_expression("attribute_exists(pk) AND #state <> :done AND claim_until < :now")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", s("done"))
             .expression_attribute_values(":outcome", json(outcome)?)
             .expression_attribute_values(":now", n(now_ms()))
+            .expression_attribute_values(":check_at", n(pending::telling_ends()))
             .send()
             .await
             .map_err(|e| StoreError::from_sdk("end a submission", e))?;
@@ -286,16 +276,20 @@ impl Scans {
     }
 
     /// Ends an unfinished submission as `Canceled`, whatever its state. A worker that holds it loses its claim, and with it
-    /// every later write.
+    /// every later write. It stays in the index until it was told of, see [`pending`].
     pub async fn cancel(&self, record: &Record) -> Result<Cancelled, StoreError> {
         let outcome = Outcome::unscanned(record, Verdict::decide(&[Code::Canceled], &[]), now_ms());
         let result = history::ended(self.update(&record.submission.id), &record.submission, &outcome)?
-            .update_expression(format!("SET #state = :done, outcome = :outcome, claim_until = :zero{} {CLOSE}", list(&record.submission)))
+            .update_expression(format!(
+                "SET #state = :done, outcome = :outcome, claim_until = :zero, check_at = :check_at{} {UNCLAIM}",
+                list(&record.submission)
+            ))
             .condition_expression("attribute_exists(pk) AND #state <> :done")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", s("done"))
             .expression_attribute_values(":outcome", json(&outcome)?)
             .expression_attribute_values(":zero", n(0))
+            .expression_attribute_values(":check_at", n(pending::telling_ends()))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -405,58 +399,7 @@ impl Scans {
         Ok(())
     }
 
-    /// Open submissions whose time to be looked at has come, oldest first, at most `limit` a shard.
-    pub async fn due(&self, now: i64, limit: i32) -> Result<Vec<Due>, StoreError> {
-        let mut due = Vec::new();
-        for shard in 0..SHARDS {
-            let output = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name("pending")
-                .key_condition_expression("pending_shard = :shard AND check_at <= :now")
-                .expression_attribute_values(":shard", s(shard_name(shard)))
-                .expression_attribute_values(":now", n(now))
-                .limit(limit)
-                .send()
-                .await
-                .map_err(|e| StoreError::from_sdk("list open submissions", e))?;
-            for listed in output.items.unwrap_or_default() {
-                // The index holds keys and lags behind: the item itself is the truth.
-                let (Some(pk), Some(sk)) = (text(&listed, "pk"), text(&listed, "sk")) else { continue };
-                let output = self
-                    .client
-                    .get_item()
-                    .table_name(&self.table)
-                    .set_key(Some(key(pk, sk)))
-                    .consistent_read(true)
-                    .send()
-                    .await
-                    .map_err(|e| StoreError::from_sdk("read an open submission", e))?;
-                let Some(item) = output.item.filter(|item| item.contains_key("pending_shard")) else { continue };
-                match record(&item) {
-                    Ok(record) => due.push(Due { record, claim_until: number(&item, "claim_until").unwrap_or_default() }),
-                    // One that can not be read must not keep the others from being looked at.
-                    Err(error) => tracing::error!(pk = text(&item, "pk"), error = %crate::error::chain(&error), "an open submission is unreadable"),
-                }
-            }
-        }
-        Ok(due)
-    }
-
-    /// When sweep looks at an open submission next, ms since the epoch.
-    pub async fn reschedule(&self, id: &DataId, check_at: i64) -> Result<(), StoreError> {
-        self.update(id)
-            .update_expression("SET check_at = :at")
-            .condition_expression("attribute_exists(pending_shard)")
-            .expression_attribute_values(":at", n(check_at))
-            .send()
-            .await
-            .map_err(|e| StoreError::from_sdk("reschedule a submission", e))?;
-        Ok(())
-    }
-
-    fn update(&self, id: &DataId) -> UpdateItemFluentBuilder {
+    pub(super) fn update(&self, id: &DataId) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.table).set_key(Some(key(pk(id), "META")))
     }
 
@@ -468,18 +411,7 @@ impl Scans {
         expression: &str,
         values: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
     ) -> Result<Item, StoreError> {
-        self.claimed_by(self.update(id), token, expression, values).await
-    }
-
-    /// As [`Self::claimed`], with an update that was begun.
-    async fn claimed_by(
-        &self,
-        update: UpdateItemFluentBuilder,
-        token: &str,
-        expression: &str,
-        values: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
-    ) -> Result<Item, StoreError> {
-        let output = values(update.update_expression(expression))
+        let output = values(self.update(id).update_expression(expression))
             .condition_expression("claim_token = :token")
             .expression_attribute_values(":token", s(token))
             .return_values(ReturnValue::AllNew)
@@ -490,8 +422,8 @@ impl Scans {
     }
 }
 
-/// What a verdict takes away: the place in the index, the claim, the secrets.
-const CLOSE: &str = "REMOVE pending_shard, check_at, claim_token, passwords, partial_key, prepare_until, prepare_token";
+/// What an end takes away: the claim, the secrets.
+const UNCLAIM: &str = "REMOVE claim_token, passwords, partial_key, prepare_until, prepare_token";
 
 /// The item of a new submission.
 pub(super) fn new_item(submission: &Submission, passwords: &[String], check_at: i64, expires_at: i64) -> Result<Item, StoreError> {
@@ -500,7 +432,7 @@ pub(super) fn new_item(submission: &Submission, passwords: &[String], check_at: 
     item.insert("state".into(), s("uploading"));
     item.insert("tries".into(), n(0));
     item.insert("claim_until".into(), n(0));
-    item.insert("pending_shard".into(), s(shard(&submission.id)));
+    item.insert("pending_shard".into(), s(pending::shard(&submission.id)));
     item.insert("check_at".into(), n(check_at));
     item.insert("expires_at".into(), n(expires_at / 1000));
     if !passwords.is_empty() {
@@ -519,15 +451,6 @@ pub(super) const NOT_SEEN: &str = "#state = :uploading AND attribute_not_exists(
 
 fn pk(id: &DataId) -> String {
     format!("SCAN#{}", id.group())
-}
-
-fn shard(id: &DataId) -> String {
-    let number = id.group().bytes().fold(0_u32, |sum, b| sum.wrapping_mul(31).wrapping_add(u32::from(b)));
-    shard_name(number % SHARDS)
-}
-
-fn shard_name(number: u32) -> String {
-    format!("p{number}")
 }
 
 fn tries(item: &Item) -> u32 {

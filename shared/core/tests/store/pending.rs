@@ -6,7 +6,7 @@ use portcullis_core::clock::now_ms;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::store::StoreError;
 
-use crate::table::{HOUR, Table, outcome, submission};
+use crate::table::{HOUR, Table, number, outcome, submission, submission_pk, text};
 
 /// A submission that sweep looks at at `check_at`.
 async fn submit(table: &Table, check_at: i64) -> DataId {
@@ -84,6 +84,7 @@ async fn what_has_ended_or_never_was_can_not_be_rescheduled() {
     let id = submit(&table, 10).await;
     let (record, _) = table.scans().get(&id).await.unwrap().unwrap();
     table.scans().finish_unclaimed(&record.submission, &outcome(1)).await.unwrap();
+    table.scans().told(&id).await;
     let never = DataId::random();
     for id in [&id, &never] {
         let result = table.scans().reschedule(id, 5).await;
@@ -91,4 +92,50 @@ async fn what_has_ended_or_never_was_can_not_be_rescheduled() {
     }
     assert!(due(&table, HOUR, 10).await.is_empty());
     assert_eq!(table.count().await, 1);
+}
+
+/// Whoever ends a submission may die before anybody was told of it; for a scan its message repeats that.
+#[tokio::test]
+async fn what_has_ended_without_a_scan_stays_until_it_was_told_of() {
+    let table = Table::new().await;
+    let scans = table.scans();
+    let (cancelled, overdue) = (submit(&table, 10).await, submit(&table, 10).await);
+    let of = async |id: &DataId| scans.get(id).await.unwrap().unwrap().0;
+    scans.cancel(&of(&cancelled).await).await.unwrap();
+    scans.finish_unclaimed(&of(&overdue).await.submission, &outcome(1)).await.unwrap();
+    let (by_scan, claimed) = table.claimed().await;
+    scans.finish(&by_scan, &claimed.token, &outcome(1), None).await.unwrap();
+
+    assert!(due(&table, now_ms(), 10).await.is_empty(), "whoever ended it has some time to tell of it");
+    let untold: HashSet<_> = due(&table, now_ms() + HOUR, 10).await.into_iter().collect();
+    assert_eq!(untold, HashSet::from([cancelled.clone(), overdue.clone()]));
+    for id in [&cancelled, &overdue, &by_scan.id] {
+        scans.told(id).await;
+    }
+    assert!(due(&table, now_ms() + HOUR, 10).await.is_empty());
+    scans.untold(&by_scan.id).await;
+    assert!(due(&table, now_ms(), 10).await.is_empty(), "its message may come again first");
+    assert_eq!(due(&table, now_ms() + HOUR, 10).await, [by_scan.id]);
+}
+
+#[tokio::test]
+async fn an_open_submission_can_not_be_told_of_and_is_looked_at_when_it_was_to_be() {
+    let table = Table::new().await;
+    let id = submit(&table, 10).await;
+    for id in [&id, &DataId::random()] {
+        table.scans().told(id).await;
+        table.scans().untold(id).await;
+    }
+    assert_eq!(due(&table, 10, 10).await, [id]);
+    assert_eq!(table.count().await, 1);
+}
+
+#[tokio::test]
+async fn one_that_can_not_be_read_makes_room_for_others() {
+    let table = Table::new().await;
+    let id = submit(&table, 10).await;
+    table.set(&submission_pk(&id), "META", "submission", text("{")).await;
+    assert!(due(&table, 10, 10).await.is_empty());
+    let item = table.submission_item(&id).await;
+    assert!(item["check_at"] != number(10) && item.contains_key("pending_shard"), "{item:?}");
 }
