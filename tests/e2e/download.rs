@@ -88,6 +88,11 @@ pub fn whole(content: &[u8]) -> File {
     File { head: Some(content.len() as u64), get: Get::Whole(content.to_vec()) }
 }
 
+/// There when it is accepted, and never again.
+pub fn gone() -> File {
+    File { head: Some(1), get: Get::After(usize::MAX, Status::NOT_FOUND, Vec::new()) }
+}
+
 async fn ask(url: &str, headers: &[(&str, &str)]) -> Answer {
     Target::client().post_file(Vec::new(), &[headers, &[("downloadfrom", url)]].concat()).await
 }

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::batch::post;
-use crate::download::{source, whole};
+use crate::download::{gone, source, whole};
 use crate::retention::Own;
 use crate::support::client::{Answer, Client, send, verdict};
 use crate::support::files::unique;
 use crate::support::own_host;
-use crate::webhooks::Receiver;
+use crate::webhooks::{Received, Receiver};
 
 const HOUR: i64 = 3_600_000;
 const PAUSE: Duration = Duration::from_millis(50);
@@ -87,30 +87,53 @@ async fn an_end_that_its_writer_did_not_live_to_tell_is_told_once() {
     assert_eq!(receiver.all().len(), 3);
 }
 
-/// The queue gives up on a message in some minutes; what follows a verdict must not be lost with it.
+/// The queue gives up on a message in some minutes; what follows an end must not be lost with it.
 #[tokio::test]
-async fn a_verdict_whose_message_ended_before_it_could_be_told_is_told() {
+async fn ends_that_could_not_be_told_before_their_messages_ended_are_told() {
     let folder = own_host::folder("e2e-sweep-dead-letter");
     let receiver = Receiver::answering(&[200]).await;
+    let (url, _source) = source(&[("/a.txt", gone())]).await;
     let own = Own::go_on(&folder, &[("PORTCULLIS_NOTIFY_QUEUE_URL", "http://127.0.0.1:9/000000000000/nowhere")]).await;
-    let file = own.client.scan(unique("untold"), &[("filename", "a.txt"), ("callbackurl", &receiver.url)]).await;
-    let id = DataId::parse(file["data_id"].as_str().unwrap()).unwrap();
+    let (client, callback) = (&own.client, ("callbackurl", receiver.url.as_str()));
+    let scanned = client.submit(unique("untold"), &[callback]).await;
+    let link = format!("{url}/a.txt");
+    let download = client.post_file(Vec::new(), &[callback, ("downloadfrom", &link)]).await.json["data_id"].as_str().unwrap().to_owned();
+    let cancelled = post(client, "/file/presign", &[callback, ("filename", "b.txt")]).await.json["data_id"].as_str().unwrap().to_owned();
+    assert!(post(client, &format!("/file/{cancelled}/cancel"), &[]).await.status.is_server_error());
+    for (id, code) in [(&scanned, 0), (&download, 3), (&cancelled, 19)] {
+        assert_eq!(verdict(&client.result(id).await).0, code, "a verdict does not wait for who is told of it");
+    }
     let end = Instant::now() + PATIENCE;
-    while scans(&own).due(now_ms() + HOUR, 10).await.unwrap().is_empty() && Instant::now() < end {
+    while untold(&own).await.len() < 3 {
+        assert!(Instant::now() < end, "{:?}", untold(&own).await);
         tokio::time::sleep(PAUSE).await;
     }
     own.clients.sqs().purge_queue().queue_url(own.queue("ScanQueue")).send().await.unwrap();
     own.host.stop().await;
 
     let own = Own::go_on(&folder, &[]).await;
-    own.sweep_in(1).await;
-    let told: Value = serde_json::from_slice(&receiver.wait_for(1).await.remove(0).body).unwrap();
-    assert_eq!(told["data_id"], json!(id));
+    let swept = own.sweep_in(1).await;
+    assert_eq!((swept.requested, swept.told), (1, 2), "with an object the scan function is asked: there may be tags to set");
+    let mut told: Vec<String> = receiver.wait_for(3).await.iter().map(data_id).collect();
+    told.sort();
+    let mut wanted = [scanned, download, cancelled];
+    wanted.sort();
+    assert_eq!(told, wanted);
     let end = Instant::now() + PATIENCE;
-    while !scans(&own).due(now_ms() + HOUR, 10).await.unwrap().is_empty() {
+    while !untold(&own).await.is_empty() {
         assert!(Instant::now() < end, "what was told is not looked at again");
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Ends that sweep is to tell of.
+async fn untold(own: &Own) -> Vec<DataId> {
+    let due = scans(own).due(now_ms() + HOUR, 10).await.unwrap().into_iter();
+    due.filter(|due| due.record.outcome.is_some()).map(|due| due.record.submission.id).collect()
+}
+
+fn data_id(request: &Received) -> String {
+    serde_json::from_slice::<Value>(&request.body).unwrap()["data_id"].as_str().unwrap().to_owned()
 }
 
 /// A run looks at so many: those that can not be looked at must not be first for ever.
