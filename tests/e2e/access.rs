@@ -182,3 +182,14 @@ async fn every_route_answers_every_kind_of_caller_as_the_contract_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// What is no text in a path names nothing, and the answer is JSON like all.
+#[tokio::test]
+async fn a_path_that_is_no_text_is_answered_in_json() {
+    let admin = Target::client();
+    for route in ROUTES.iter().filter(|route| route.ready && route.path.contains('{')) {
+        let path = route.path.split('/').map(|part| if part.starts_with('{') { "%ff" } else { part }).collect::<Vec<_>>().join("/");
+        let (status, body) = ask(&admin, route, &path).await;
+        assert!((400..500).contains(&status) && body["err"].is_string(), "{} {path}: {status} {body}", route.method);
+    }
+}

@@ -58,6 +58,31 @@ fn documents() -> Vec<(&'static str, Value, Value, Refused)> {
             vec![(json!({ "max_queue_per_agent": 0 }), "`max_queue_per_agent`"), (json!({ "queue": 1 }), "`queue`")],
         ),
         (
+            "/admin/config/session",
+            json!({ "absoluteSessionTimeout": 7_200_000, "allowDuplicateSession": false }),
+            json!({ "sessionTimeout": 300_000, "absoluteSessionTimeout": 7_200_000, "allowCrossIpSessions": true, "allowDuplicateSession": false }),
+            vec![
+                (json!({ "sessionTimeout": 7_200_001 }), "`sessionTimeout`"),
+                (json!({ "sessionTimeout": -1 }), "`sessionTimeout`"),
+                (json!({ "absoluteSessionTimeout": "0" }), "`absoluteSessionTimeout`"),
+                (json!({ "allowCrossIpSessions": 1 }), "`allowCrossIpSessions`"),
+                (json!({ "allowDuplicateSession": null }), "`allowDuplicateSession`"),
+                (json!({ "session_timeout": 1 }), "`session_timeout`"),
+            ],
+        ),
+        (
+            "/admin/config/rescan",
+            json!({ "days": 30 }),
+            json!({ "automatic": false, "days": 30, "per_minute": 60 }),
+            vec![
+                (json!({ "automatic": "yes" }), "`automatic`"),
+                (json!({ "days": 0 }), "`days`"),
+                (json!({ "days": 366 }), "`days`"),
+                (json!({ "per_minute": -1 }), "`per_minute`"),
+                (json!({ "hours": 1 }), "`hours`"),
+            ],
+        ),
+        (
             "/admin/config/healthcheck",
             json!({ "min_av_engines": 2, "required_engines": ["yarax_1_linux"] }),
             json!({ "enable": true, "max_queue_percentage": 100, "min_av_engines": 2, "min_disk_percentage": 0, "required_engines": ["YARA-X"] }),

@@ -5,7 +5,7 @@
 //! counts, so that nothing in the bucket can change it.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use portcullis_core::audit::Change;
 use portcullis_core::auth::Caller;
@@ -18,6 +18,7 @@ use portcullis_core::error::chain;
 use portcullis_core::http::body;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::fields::bad;
+use portcullis_core::http::path::Named;
 use portcullis_core::overrides::{EngineState, EngineStates, Pinned};
 use portcullis_core::store::StoreError;
 use portcullis_core::wire::engines;
@@ -91,14 +92,14 @@ pub(crate) async fn list(State(admin): State<Admin>, caller: Caller) -> Result<J
 }
 
 /// `POST /admin/engine/{engine_id}/enable`.
-pub(crate) async fn enable(State(admin): State<Admin>, caller: Caller, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn enable(State(admin): State<Admin>, caller: Caller, Named(id): Named) -> Result<Json<Value>, ApiError> {
     let (engine, change) = admin.asked(&caller, &id, "engine.enable").await?;
     admin.decide(engine, change, |state| state.disabled = false).await?;
     Ok(told("Engine is enabled"))
 }
 
 /// `POST /admin/engine/{engine_id}/disable`.
-pub(crate) async fn disable(State(admin): State<Admin>, caller: Caller, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn disable(State(admin): State<Admin>, caller: Caller, Named(id): Named) -> Result<Json<Value>, ApiError> {
     let (engine, change) = admin.asked(&caller, &id, "engine.disable").await?;
     if engine.kind != "av" {
         return Err(bad(format!("Engine `{}` can not be disabled: nothing would be known of what is in a file without it.", engine.name)));
@@ -108,7 +109,7 @@ pub(crate) async fn disable(State(admin): State<Admin>, caller: Caller, Path(id)
 }
 
 /// `POST /admin/engine/{engine_id}/pin`.
-pub(crate) async fn pin(State(admin): State<Admin>, caller: Caller, headers: HeaderMap, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn pin(State(admin): State<Admin>, caller: Caller, headers: HeaderMap, Named(id): Named) -> Result<Json<Value>, ApiError> {
     let (engine, change) = admin.asked(&caller, &id, "engine.pin").await?;
     let part = Part::of(&headers)?;
     let (states, _) = admin.settings.versioned::<EngineStates>(EngineStates::SETTING).await?;
@@ -136,7 +137,7 @@ pub(crate) async fn pin(State(admin): State<Admin>, caller: Caller, headers: Hea
 }
 
 /// `POST /admin/engine/{engine_id}/unpin`.
-pub(crate) async fn unpin(State(admin): State<Admin>, caller: Caller, headers: HeaderMap, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn unpin(State(admin): State<Admin>, caller: Caller, headers: HeaderMap, Named(id): Named) -> Result<Json<Value>, ApiError> {
     let (engine, change) = admin.asked(&caller, &id, "engine.unpin").await?;
     let part = Part::of(&headers)?;
     let decided = admin.decide(engine, change, |state| {

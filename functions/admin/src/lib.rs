@@ -9,7 +9,6 @@ mod license;
 mod quarantine;
 mod rescan;
 mod rules;
-mod session;
 mod stats;
 mod summary;
 mod transfer;
@@ -113,10 +112,8 @@ pub fn router(env: &Env, clients: &Clients) -> Result<Router, ConfigError> {
         .route("/admin/license/activation", post(license::activate))
         .route("/admin/config/yara/sources", get(yara::sources).put(yara::put_sources))
         .route("/admin/rescan", post(rescan::start).get(rescan::read).delete(rescan::stop))
-        .route("/admin/config/rescan", get(rescan::settings).put(rescan::put_settings))
         .route("/admin/history", get(history::read))
         .route("/admin/auditlog", get(auditlog::read))
-        .route("/admin/config/session", get(session::read).put(session::write))
         .route("/admin/quarantine", get(quarantine::list))
         .route("/admin/quarantine/{data_id}", get(quarantine::read).delete(quarantine::delete))
         .route("/admin/quarantine/{data_id}/download", get(quarantine::download))

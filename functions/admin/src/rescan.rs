@@ -1,5 +1,5 @@
-//! `POST`, `GET` and `DELETE /admin/rescan` (ours): starts, shows and stops a rescan of stored files; `GET` and `PUT
-//! /admin/config/rescan` (ours): whether one begins by itself when definitions change.
+//! `POST`, `GET` and `DELETE /admin/rescan` (ours): starts, shows and stops a rescan of stored files.
+//! (`/admin/config/rescan` is one of the documents of `config`.)
 
 use axum::Json;
 use axum::body::Body;
@@ -11,7 +11,7 @@ use portcullis_core::clock::{iso, now_ms, parse_iso};
 use portcullis_core::domain::verdict::Code;
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::fields::{Fields, Problem, bad};
-use portcullis_core::rescan::{Change as Became, DAYS, Job, PER_MINUTE, RATES, RescanSettings, State as JobState};
+use portcullis_core::rescan::{Change as Became, Job, PER_MINUTE, RATES, State as JobState};
 use portcullis_core::store::StoreError;
 use portcullis_core::wire::engines::VERSION;
 use serde_json::{Value, json};
@@ -62,22 +62,6 @@ pub(crate) async fn stop(State(admin): State<Admin>, caller: Caller) -> Result<J
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// The settings in force.
-pub(crate) async fn settings(State(admin): State<Admin>, caller: Caller) -> Result<Json<RescanSettings>, ApiError> {
-    caller.require(Right::ScanRead)?;
-    Ok(Json(RescanSettings::in_force(&admin.settings).await?))
-}
-
-/// Puts settings in force; answers them.
-pub(crate) async fn put_settings(State(admin): State<Admin>, caller: Caller, body: Body) -> Result<Json<RescanSettings>, ApiError> {
-    let by = caller.require(Right::ScanWrite)?;
-    let settings = parse_settings(Fields::read(body, &["automatic", "days", "per_minute"]).await?).map_err(bad)?;
-    let (before, revision) = admin.settings.versioned::<RescanSettings>(RescanSettings::NAME).await?;
-    let change = Change::of(by, "config.rescan.write", RescanSettings::NAME, &before.unwrap_or_default(), &settings);
-    admin.change(change, RescanSettings::NAME, &settings, revision).await?;
-    Ok(Json(settings))
 }
 
 impl Admin {
@@ -141,16 +125,6 @@ fn parse(mut fields: Fields, definitions: String, now: i64) -> Result<Job, Probl
     Ok(job)
 }
 
-/// Reads settings; a problem names its field. What is left out has its default.
-fn parse_settings(mut fields: Fields) -> Result<RescanSettings, Problem> {
-    let default = RescanSettings::default();
-    Ok(RescanSettings {
-        automatic: fields.bool("automatic")?.unwrap_or(default.automatic),
-        days: fields.number("days", DAYS)?.unwrap_or(default.days),
-        per_minute: fields.number("per_minute", RATES)?.unwrap_or(default.per_minute),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,23 +155,6 @@ mod tests {
         ] {
             let problem = parse(body.clone()).unwrap_err();
             assert!(problem.contains(named), "{body}: {problem}");
-        }
-    }
-
-    #[test]
-    fn settings_have_ranges_and_defaults() {
-        let parse_settings = |body: &Value| Fields::of(body.clone(), String::new(), &["automatic", "days", "per_minute"]).and_then(parse_settings);
-        assert_eq!(parse_settings(&json!({})), Ok(RescanSettings::default()));
-        let all = json!({ "automatic": true, "days": 30, "per_minute": 600 });
-        assert_eq!(parse_settings(&all), Ok(RescanSettings { automatic: true, days: 30, per_minute: 600 }));
-        for (body, named) in [
-            (json!({ "automatic": "yes" }), "`automatic`"),
-            (json!({ "days": 0 }), "`days`"),
-            (json!({ "days": 366 }), "`days`"),
-            (json!({ "per_minute": -1 }), "`per_minute`"),
-            (json!({ "hours": 1 }), "`hours`"),
-        ] {
-            assert!(parse_settings(&body).unwrap_err().contains(named), "{body}");
         }
     }
 }

@@ -20,6 +20,7 @@ use portcullis_core::wire::batch::{BatchResult, DEFAULT_PAGE, of_batch};
 use serde_json::{Map, Value, json};
 
 use crate::Upload;
+use crate::headers::url;
 use crate::submission::Planned;
 
 /// Longest `user-data`, in bytes after decoding (contract B1).
@@ -89,7 +90,7 @@ pub(crate) async fn close_with_callback(
 ) -> Result<Json<Value>, ApiError> {
     const WHO: &str = "close/callback";
     let state = upload.own_batch(path, &caller).await?;
-    let url = header(&headers, "callbackurl").filter(|url| !url.is_empty()).ok_or(ErrorCode::NoCallback)?;
+    let url = url(&headers, "callbackurl").ok_or(ErrorCode::NoCallback)?;
     let url = upload.outbound.guard().check(&url).map_err(|_| ErrorCode::CallbackInvalid)?.to_string();
     let id = &state.batch.id;
     // A call that ended between closing and telling is made again.

@@ -14,15 +14,14 @@ use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_outbound::{Error, Limits, Refused};
 
 use crate::Upload;
+use crate::headers::url;
 
 /// A client waits for the answer: two requests at most, each of at most this time.
 pub(crate) const LIMITS: Limits = Limits { connect: Duration::from_secs(3), total: Duration::from_secs(4), stalled: Duration::from_secs(4) };
 
-/// The `downloadfrom` header, as it was sent: a URL has escapes of its own.
+/// The `downloadfrom` header.
 pub(crate) fn asked(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("downloadfrom").filter(|value| !value.is_empty())?;
-    // What is no text becomes something that no URL is.
-    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    url(headers, "downloadfrom")
 }
 
 /// What a link says of its file.

@@ -25,7 +25,6 @@ pub(crate) struct SubmissionHeaders {
     pub(crate) passwords: Vec<String>,
     pub(crate) engines_metadata: Option<Value>,
     pub(crate) timeout_seconds: Option<u64>,
-    /// As sent: a URL has escapes of its own.
     pub(crate) callback_url: Option<String>,
     pub(crate) sanitized_url: Option<String>,
 }
@@ -86,10 +85,12 @@ fn timeout(text: &str) -> Result<Option<u64>, ApiError> {
     seconds.map(Some).ok_or_else(wrong)
 }
 
-/// A header that names a URL, neither decoded nor judged. What is no text is kept as something no URL is.
-fn url(headers: &HeaderMap, name: &str) -> Option<String> {
+/// A header that names a URL, not yet judged. It has escapes of its own and is taken as sent; from clients that escape every
+/// header (contract §0.2) it comes without its `://`, and is unescaped once. What is no text becomes something no URL is.
+pub(crate) fn url(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name).filter(|value| !value.is_empty())?;
-    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    let sent = String::from_utf8_lossy(value.as_bytes());
+    Some(if sent.contains("://") { sent.into_owned() } else { decode_header(value.as_bytes()) })
 }
 
 /// `archivepwd` and `archivepwd<N>`, in the order of N.
@@ -163,6 +164,19 @@ mod tests {
         for wrong in [&b"0"[..], b"-1", b"1.5", b"86401", b"soon", b"18446744073709551616"] {
             assert_eq!(read(&[("global-timeout", wrong)]).unwrap_err().code(), ErrorCode::BadRequest);
         }
+    }
+
+    #[test]
+    fn urls_keep_their_own_escapes_and_lose_those_of_the_client() {
+        for (sent, meant) in [
+            (&b"https://h/?u=a%26b"[..], "https://h/?u=a%26b"),
+            (b"https%3A%2F%2Fh%2F%3Fu%3Da%2526b", "https://h/?u=a%26b"),
+            (b"https%3a//h/", "https://h/"),
+            (b"nonsense%20it%20is", "nonsense it is"),
+        ] {
+            assert_eq!(read(&[("callbackurl", sent)]).unwrap().callback_url.as_deref(), Some(meant));
+        }
+        assert_eq!(read(&[("callbackurl", b"")]).unwrap().callback_url, None);
     }
 
     #[test]

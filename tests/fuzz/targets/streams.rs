@@ -4,5 +4,5 @@
 use portcullis_engines::fuzzing;
 
 libfuzzer_sys::fuzz_target!(init: fuzzing::start(), |content: &[u8]| {
-    fuzzing::unpack(&["gzip", "bzip2", "xz", "LZMA", "Zstandard", "LZ4"], content);
+    fuzzing::unpack(&["gzip", "bzip2", "xz", "LZMA", "Zstandard", "LZ4", "MS-DOS compress (SZDD)"], content);
 });

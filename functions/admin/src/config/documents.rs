@@ -65,7 +65,7 @@ const fn hours(stored: &'static str) -> Field {
     Field { name: "cleanuprange", alias: None, stored, kind: Kind::Number(Retention::HOURS) }
 }
 
-/// The table (contract §1.7; `session` is the auth function's).
+/// The table (contract §1.7; `rescan` is ours).
 pub(crate) const DOCUMENTS: &[Document] = &[
     retention("/admin/config/auditlog", "config.auditlog.write", &[hours("auditlog")]),
     retention("/admin/config/quarantine", "config.quarantine.write", &[hours("quarantine")]),
@@ -142,10 +142,6 @@ pub(crate) const DOCUMENTS: &[Document] = &[
             field("required_engines", Kind::Engines),
         ]),
     },
-];
-
-/// Documents whose routes are others' work: import and export carry them as well.
-pub(crate) const CARRIED: &[Document] = &[
     Document {
         path: "/admin/config/session",
         setting: SessionSettings::NAME,
@@ -154,8 +150,8 @@ pub(crate) const CARRIED: &[Document] = &[
         write: Right::ScanWrite,
         default: default_of::<SessionSettings>,
         shape: Shape::Fields(&[
-            field("sessionTimeout", Kind::Number(0..=7_200_000)),
-            field("absoluteSessionTimeout", Kind::Number(0..=7_200_000)),
+            field("sessionTimeout", Kind::Number(SessionSettings::RANGE)),
+            field("absoluteSessionTimeout", Kind::Number(SessionSettings::RANGE)),
             field("allowCrossIpSessions", Kind::Flag),
             field("allowDuplicateSession", Kind::Flag),
         ]),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use portcullis_core::audit::Change;
 use portcullis_core::auth::Caller;
@@ -19,6 +19,7 @@ use portcullis_core::domain::id::DataId;
 use portcullis_core::http::body::{self, header, query};
 use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::fields::{Fields, bad};
+use portcullis_core::http::path::Named;
 use portcullis_core::store::StoreError;
 use portcullis_core::store::copies::Copied;
 use portcullis_core::store::quarantine::{Held, Release};
@@ -57,18 +58,13 @@ pub(crate) async fn list(State(admin): State<Admin>, caller: Caller, uri: Uri) -
 }
 
 /// `GET /admin/quarantine/{data_id}`.
-pub(crate) async fn read(State(admin): State<Admin>, caller: Caller, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn read(State(admin): State<Admin>, caller: Caller, Named(id): Named) -> Result<Json<Value>, ApiError> {
     caller.require(Right::QuarantineRead)?;
     Ok(Json(shown(&admin.held(&id).await?.0)))
 }
 
 /// `GET /admin/quarantine/{data_id}/download`: a link to the file in a ZIP that only a password opens.
-pub(crate) async fn download(
-    State(admin): State<Admin>,
-    caller: Caller,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn download(State(admin): State<Admin>, caller: Caller, headers: HeaderMap, Named(id): Named) -> Result<Json<Value>, ApiError> {
     let by = caller.require(Right::QuarantineRead)?;
     let password = header(&headers, "zip-password").unwrap_or_else(|| PASSWORD.to_owned());
     if !PASSWORD_LENGTH.contains(&password.chars().count()) {
@@ -87,7 +83,7 @@ pub(crate) async fn download(
 }
 
 /// `POST /admin/quarantine/{data_id}/restore`: lets a copy out, by a link; the verdict stays what it is.
-pub(crate) async fn restore(State(admin): State<Admin>, caller: Caller, Path(id): Path<String>, body: Body) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn restore(State(admin): State<Admin>, caller: Caller, Named(id): Named, body: Body) -> Result<Json<Value>, ApiError> {
     let by = caller.require(Right::QuarantineWrite)?;
     let sent = body::bytes(body).await?;
     let sent = if sent.is_empty() { bytes::Bytes::from_static(b"{}") } else { sent };
@@ -113,7 +109,7 @@ pub(crate) async fn restore(State(admin): State<Admin>, caller: Caller, Path(id)
 const CLOCKS: i64 = 2_000;
 
 /// `DELETE /admin/quarantine/{data_id}`: for good. 409 with the date while the object is locked.
-pub(crate) async fn delete(State(admin): State<Admin>, caller: Caller, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn delete(State(admin): State<Admin>, caller: Caller, Named(id): Named) -> Result<Json<Value>, ApiError> {
     let by = caller.require(Right::QuarantineWrite)?;
     let (held, revision) = admin.held(&id).await?;
     // The lock itself is asked: somebody may have made it longer, or shorter.

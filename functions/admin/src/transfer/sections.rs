@@ -23,12 +23,12 @@ use portcullis_core::store::settings::Settings;
 use serde_json::{Map, Value, json};
 
 use super::accounts::SECTIONS;
-use crate::config::documents::{CARRIED, DOCUMENTS, Document};
+use crate::config::documents::{DOCUMENTS, Document};
 use crate::yara::sources_of;
 
 /// All documents of `/admin/config` that an export has.
 fn documents() -> impl Iterator<Item = &'static Document> {
-    DOCUMENTS.iter().chain(CARRIED)
+    DOCUMENTS.iter()
 }
 
 /// Every setting at one moment: what is in force, and its revision.

@@ -5,7 +5,6 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::store::identity::Session;
 
@@ -54,11 +53,6 @@ impl SessionSettings {
     pub const fn item_expiry(&self, now: i64) -> i64 {
         60_000 + if self.session_timeout > 0 { now + (*Self::RANGE.end()).cast_signed() } else { now + Self::LONGEST }
     }
-
-    /// As the API shows them.
-    pub fn to_wire(&self) -> Value {
-        json!(self)
-    }
 }
 
 #[cfg(test)]
@@ -102,8 +96,8 @@ mod tests {
         let old: SessionSettings = serde_json::from_str(r#"{"sessionTimeout":1,"absoluteSessionTimeout":2}"#).unwrap();
         assert!(old.allow_cross_ip_sessions && old.allow_duplicate_session);
         assert_eq!(
-            SessionSettings::default().to_wire(),
-            json!({ "sessionTimeout": 300_000, "absoluteSessionTimeout": 0, "allowCrossIpSessions": true, "allowDuplicateSession": true })
+            serde_json::to_value(SessionSettings::default()).unwrap(),
+            serde_json::json!({ "sessionTimeout": 300_000, "absoluteSessionTimeout": 0, "allowCrossIpSessions": true, "allowDuplicateSession": true })
         );
     }
 }

@@ -4,6 +4,7 @@ pub mod body;
 pub mod error;
 pub mod fields;
 pub mod origin;
+pub mod path;
 pub mod routes;
 
 use std::any::Any;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::clock::iso;
-use crate::domain::engine::CATALOGUE;
+use crate::domain::engine::{CATALOGUE, YARA_X};
 use crate::domain::id::DataId;
 use crate::domain::name::display;
 use crate::domain::report::{EngineReport, FileReport};
@@ -341,11 +341,15 @@ fn detail(engine: &EngineReport) -> (String, ScanDetail) {
     (engine.name.clone(), row)
 }
 
+/// What the rules said (contract §2.7): 0 clean, 1 matches, 3 failed, 4 not looked at.
 fn yara(report: &FileReport) -> Yara {
-    Yara {
-        hits: report.yara.iter().map(|hit| (hit.rule.clone(), json!({ "description": hit.description }))).collect(),
-        verdict: u8::from(!report.yara.is_empty()),
-    }
+    let verdict = match report.engines.iter().find(|row| row.id == YARA_X.id).map(|row| row.code) {
+        _ if !report.yara.is_empty() => 1,
+        Some(Code::Failed) => 3,
+        None | Some(Code::NotScanned) => 4,
+        Some(_) => 0,
+    };
+    Yara { hits: report.yara.iter().map(|hit| (hit.rule.clone(), json!({ "description": hit.description }))).collect(), verdict }
 }
 
 fn child(id: DataId, report: &FileReport) -> Child {
@@ -407,6 +411,7 @@ pub fn not_found(asked: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::report::YaraHit;
     use crate::domain::submission::{Basis, Source, Wishes};
 
     fn record(outcome: Option<Outcome>) -> Record {
@@ -499,6 +504,30 @@ mod tests {
         let running = serde_json::to_value(of_record(&record(None), None)).unwrap();
         assert_eq!(running["process_info"]["progress_percentage"], running["scan_results"]["progress_percentage"]);
         assert!(running["process_info"]["progress_percentage"].as_u64() < Some(100));
+    }
+
+    #[test]
+    fn the_rules_verdict_tells_whether_they_looked() {
+        let verdict = |row: Option<Code>, hits: &[&str]| {
+            let mut done = outcome(&[]);
+            done.report.engines.extend(row.map(|code| EngineReport {
+                name: YARA_X.name.into(),
+                id: YARA_X.id.into(),
+                code,
+                threat: String::new(),
+                def_time: String::new(),
+                scan_ms: 0,
+                wait_ms: 0,
+            }));
+            done.report.yara = hits.iter().map(|rule| YaraHit { rule: (*rule).into(), description: String::new() }).collect();
+            yara(&done.report).verdict
+        };
+        assert_eq!(verdict(None, &[]), 4);
+        assert_eq!(verdict(Some(Code::NotScanned), &[]), 4);
+        assert_eq!(verdict(Some(Code::Failed), &[]), 3);
+        assert_eq!(verdict(Some(Code::NoThreatDetected), &[]), 0);
+        assert_eq!(verdict(Some(Code::NoThreatDetected), &["rule"]), 1);
+        assert_eq!(verdict(Some(Code::Infected), &["rule"]), 1);
     }
 
     #[test]

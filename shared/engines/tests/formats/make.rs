@@ -38,6 +38,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         sample("a.com.zst", 4, true, zstd(&eicar)),
         sample("a.com.lz4", 4, true, lz4(&eicar)),
         sample("a.com.lzma", 14, false, lzma(&eicar)),
+        sample("a.co_", 14, false, szdd(&eicar)),
         sample("a.tar.gz", 3, true, gzip(&tar)),
         sample("a.tar", 512, false, tar),
         sample("a.a", 9, false, ar(&entries())),
@@ -112,6 +113,13 @@ pub(crate) fn lz4(content: &[u8]) -> Vec<u8> {
     let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Of literals only: a byte that says so before every eight.
+pub(crate) fn szdd(content: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(content.len()).unwrap().to_le_bytes();
+    let groups = content.chunks(8).flat_map(|eight| [&[0xff], eight].concat());
+    b"SZDD\x88\xf0\x27\x33Am".iter().copied().chain(size).chain(groups).collect()
 }
 
 pub(crate) fn tar(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
