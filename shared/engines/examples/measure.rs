@@ -1,6 +1,6 @@
 //! What the engines say about files on disk: how many, of which types, which alarms of which engine, which mismatches.
 //!
-//! `cargo run --workspace --example measure -- [--list] <folder>…` walks the folders (one file system, no links) and prints a table.
+//! `cargo run --example measure -- [--list] <folder>…` walks the folders (one file system, no links) and prints a table.
 //! `@file` instead of a folder: a list of paths. `--list` adds a line for every alarm, `--hits` one for every YARA rule. `--every N` takes every Nth file,
 //! `--max BYTES` leaves out larger ones. `--deep` opens archives and documents: what is found inside counts for the file. `--definitions FOLDER`: further rules and lists.
 //! `--samples` begins with the labelled set (`tests/samples`): what each engine has to find and what not; `--write FOLDER` only writes that set, with a list of it.
@@ -10,7 +10,7 @@
 #[path = "../tests/samples/mod.rs"]
 mod samples;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,9 @@ use portcullis_core::domain::rule::Rule;
 use portcullis_core::domain::verdict::Code;
 use portcullis_core::overrides::Overrides;
 use portcullis_engines::{Definitions, Job, analyse};
+use sha2::Digest;
+
+const HASHES: &str = "Hash Reputation";
 
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools, reason = "one for each flag of the command line")]
@@ -65,24 +68,42 @@ fn write(folder: &Path) {
     fs::write(folder.join("samples.tsv"), list.concat()).unwrap();
 }
 
-/// The table of the README: what is to be found and is, what is harmless and an alarm all the same.
+/// Definitions that list these contents by their digests.
+fn listing(digests: &BTreeSet<String>) -> Definitions {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("hashes")).unwrap();
+    let lines: Vec<_> = digests.iter().map(|digest| format!("{digest},Listed\n")).collect();
+    fs::write(folder.path().join("hashes/block.txt"), lines.concat()).unwrap();
+    Definitions::load(Some(folder.path()), None)
+}
+
+/// The table of the README: what is to be found and is, what is harmless and an alarm all the same. For `Hash Reputation`
+/// all contents are listed that another engine has to find.
 fn labelled(definitions: &Definitions) {
     let scratch = tempfile::tempdir().unwrap();
+    let samples = samples::all();
+    let digest = |sample: &samples::Sample| hex::encode(sha2::Sha256::digest(&sample.content));
+    let digests: BTreeSet<_> = samples.iter().filter(|sample| sample.bad).map(digest).collect();
+    let listing = listing(&digests);
     let mut table = BTreeMap::<&str, [usize; 4]>::new();
-    for sample in samples::all() {
+    for sample in &samples {
         let path = scratch.path().join("content");
         fs::write(&path, &sample.content).unwrap();
-        let report = analyse(definitions, &Job { name: sample.name.clone(), ..job(&path, scratch.path(), true) });
-        let is_yara = sample.engine == "YARA-X";
-        let found = if is_yara {
-            report.root.yara.iter().any(|hit| hit.rule == sample.sign)
+        let report = |definitions| analyse(definitions, &Job { name: sample.name.clone(), ..job(&path, scratch.path(), true) });
+        let own = report(definitions);
+        let found = if sample.engine == "YARA-X" {
+            own.root.yara.iter().any(|hit| hit.rule == sample.sign)
         } else {
-            rows(&report).any(|(_, row)| row.name == sample.engine && row.threat.contains(sample.sign))
+            rows(&own).any(|(_, row)| row.name == sample.engine && row.threat.contains(sample.sign))
         };
-        let counts = table.entry(sample.engine).or_default();
-        let at = if sample.bad { 0 } else { 2 };
-        counts[at] += 1;
-        counts[at + 1] += usize::from(found);
+        let listed = rows(&report(&listing)).any(|(_, row)| row.name == HASHES && row.threat == "Listed");
+        // One content can be harmless under one name and not under another: a list knows contents.
+        for (engine, is_bad, found) in [(sample.engine, sample.bad, found), (HASHES, digests.contains(&digest(sample)), listed)] {
+            let counts = table.entry(engine).or_default();
+            let at = if is_bad { 0 } else { 2 };
+            counts[at] += 1;
+            counts[at + 1] += usize::from(found);
+        }
     }
     println!("| engine | samples | found | near misses | false alarms |\n|---|---|---|---|---|");
     for (engine, [bad, found, good, alarms]) in table {
@@ -129,7 +150,7 @@ fn measure(definitions: &Definitions, options: &Options, folders: &[PathBuf], ev
         bytes += report.size;
         *kinds.entry(report.file_type.mime.clone()).or_default() += 1;
         *codes.entry(report.verdict.code.value()).or_default() += 1;
-        let mut alarmed = std::collections::BTreeSet::new();
+        let mut alarmed = BTreeSet::new();
         for (_, row) in rows(whole) {
             let count = engines.entry(row.name.clone()).or_default();
             if row.code != Code::NoThreatDetected && alarmed.insert((&row.name, &row.threat)) {
@@ -140,8 +161,7 @@ fn measure(definitions: &Definitions, options: &Options, folders: &[PathBuf], ev
             }
         }
         if options.hits {
-            let hits: std::collections::BTreeSet<_> =
-                std::iter::once(report).chain(&whole.children).flat_map(|file| &file.yara).map(|hit| hit.rule.as_str()).collect();
+            let hits: BTreeSet<_> = std::iter::once(report).chain(&whole.children).flat_map(|file| &file.yara).map(|hit| hit.rule.as_str()).collect();
             for rule in hits {
                 println!("hit\t{rule}\t{}", path.display());
             }
