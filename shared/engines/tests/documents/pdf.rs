@@ -1,6 +1,7 @@
 //! PDF: embedded files, scripts, encryption.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
 use lopdf::encryption::crypt_filters::{Aes128CryptFilter, CryptFilter};
@@ -62,6 +63,67 @@ fn files_that_nothing_names_and_old_revisions_are_found() {
     let mut revised = pdf(&[(10, NAMED, None), (11, "/Filter /FlateDecode", Some(&zlib(&eicar())))]);
     revised.extend(pdf(&[(10, "<< >>", None), (11, "/Filter /FlateDecode", Some(&zlib(b"harmless")))]));
     assert_eq!(code("a.pdf", &revised), Code::Infected);
+}
+
+/// Readers find these files by the cross-reference table, by lengths that stand elsewhere, over other objects.
+#[test]
+fn what_readers_find_is_found_however_it_is_written() {
+    let mut evil = flate2::GzBuilder::new().filename("a\nendstream\nendobj\n8 0 obj").write(Vec::new(), flate2::Compression::best());
+    evil.write_all(&eicar()).unwrap();
+    let evil = evil.finish().unwrap();
+    // Without compression the words stand in the data as they are.
+    let mut stored = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::none());
+    stored.write_all(&evil).unwrap();
+    let stored = stored.finish().unwrap();
+    let length = evil.len();
+    let (file, packed) = ("/Filter /FlateDecode", zlib(&evil));
+    let rows = zlib(&evil.chunks(8).flat_map(|row| [&[0], row].concat()).chain(std::iter::repeat_n(0, (8 - evil.len() % 8) % 8)).collect::<Vec<_>>());
+    let filespec = format!("10 0 obj {NAMED} endobj\n");
+    let stream = |number: &str, dictionary: &str, data: &[u8]| {
+        [number.as_bytes(), b" obj <<", dictionary.as_bytes(), b">>\nstream\n", data, b"\nendstream endobj\n"].concat()
+    };
+    let list = |objects: &str| format!("10 0 obj << /Type /Filespec /UF (eicar.com) /EF 13 0 R >> endobj\n{objects}\n");
+    let spaces = format!("11{}0", " ".repeat(60));
+    let cases: Vec<(&str, String, Vec<u8>)> = vec![
+        ("a word in the data", filespec.clone(), stream("11 0", &format!("{file} /Length 9 0 R"), &stored)),
+        (
+            "a word in the data, and a length that fits it",
+            filespec.clone() + "9 0 obj 19 endobj ",
+            stream("11 0", &format!("{file} /Length 9 0 R"), &stored),
+        ),
+        ("a length elsewhere", format!("{filespec}9 0 obj 2 endobj 9 0 obj {length} endobj\n"), stream("11 0", "/Length 9 0 R", &evil)),
+        ("a number far off", filespec.clone(), stream(&spaces, file, &packed)),
+        ("a comment in the number", filespec.clone(), stream("11 % 5 0 R\n0", file, &packed)),
+        ("a list with other entries", list("13 0 obj << /F 11 0 R /Z 1 /A 1 /B 2 /C 3 /D 4 >> endobj"), stream("11 0", file, &packed)),
+        ("a list elsewhere", list("13 0 obj 14 0 R endobj 14 0 obj << /F 15 0 R >> endobj 15 0 obj 11 0 R endobj"), stream("11 0", file, &packed)),
+        ("an object that is a reference as well", filespec.clone() + "11 0 obj 99 0 R endobj\n", stream("11 0", file, &packed)),
+        (
+            "parameters elsewhere",
+            filespec.clone() + "9 0 obj << /Predictor 12 /Columns 8 >> endobj\n",
+            stream("11 0", &format!("{file} /DecodeParms 9 0 R"), &rows),
+        ),
+    ];
+    for (what, objects, stream) in cases {
+        let pdf = [b"%PDF-1.7\n".as_slice(), objects.as_bytes(), &stream].concat();
+        let lines = found("a.pdf", &pdf);
+        assert!(lines.iter().any(|line| line.starts_with("1 a.pdf/")), "{what}: {lines:?}");
+    }
+    let deep = format!("/X {}{}", "<< /X ".repeat(60), ">>".repeat(60));
+    let cases: Vec<(&str, String, Vec<u8>)> = vec![
+        ("too deep", filespec.clone(), stream("11 0", &format!("{deep} /Type /EmbeddedFile {file}"), &packed)),
+        ("a number that is none", filespec.clone(), stream("99999999999 0", file, &packed)),
+        ("two filters", filespec.clone(), stream("11 0", &format!("/Filter /ASCIIHexDecode {file}"), &packed)),
+        (
+            "a filter of two kinds",
+            filespec.clone() + "9 0 obj /FlateDecode endobj 9 0 obj /RunLengthDecode endobj\n",
+            stream("11 0", "/Filter 9 0 R", &packed),
+        ),
+        ("parameters nobody finds", filespec, stream("11 0", &format!("{file} /DecodeParms << /Predictor 9 0 R /Columns 8 >>"), &rows)),
+    ];
+    for (what, objects, stream) in cases {
+        let pdf = [b"%PDF-1.7\n".as_slice(), objects.as_bytes(), &stream].concat();
+        assert!(code("a.pdf", &pdf).is_blocked(), "{what}: {:?}", found("a.pdf", &pdf));
+    }
 }
 
 fn encrypted(password: &str) -> Vec<u8> {

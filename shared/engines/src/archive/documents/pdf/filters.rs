@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use flate2::read::ZlibDecoder;
 use lopdf::{Dictionary, Object, Stream};
 
+use super::body::{Body, Numbers};
 use super::lexer::Value;
 
 /// Bytes that a chain of filters may give. Plain Flate, by far the most common, is read as a stream without such a limit.
@@ -44,8 +45,11 @@ impl Decoded<'_> {
 }
 
 /// Applies the filters of a stream, up to the first that makes a picture.
-/// `indirect` finds names and lists that are objects of their own.
-pub(super) fn decode<'a>(dictionary: &Value, data: &'a [u8], indirect: &HashMap<u32, Value>) -> Decoded<'a> {
+/// `indirect` finds names and lists that are objects of their own, `numbers` does lengths.
+pub(super) fn decode<'a>(dictionary: &Value, body: &'a Body<'_>, indirect: &HashMap<u32, Value>, numbers: &Numbers) -> Decoded<'a> {
+    if ["Filter", "DecodeParms"].iter().any(|key| dictionary.all(key).nth(1).is_some()) {
+        return Decoded::Broken("a stream says twice how it is encoded".into());
+    }
     // Some readers take the short key of inline images; in others it names an external file.
     let short = dictionary.get("F").filter(|value| matches!(value, Value::Name(_) | Value::Array(_)));
     let filters = list(dictionary.get("Filter").or(short), indirect);
@@ -59,6 +63,10 @@ pub(super) fn decode<'a>(dictionary: &Value, data: &'a [u8], indirect: &HashMap<
             None => return Decoded::Broken("the filter of a stream can not be found".into()),
         }
     }
+    if parameters.iter().any(|it| is_unclear(it)) {
+        return Decoded::Broken("the parameters of a filter can not be found".into());
+    }
+    let data = body.data(dictionary, numbers, names.first() == Some(&b"FlateDecode".as_slice()));
     let has_predictor = parameters.iter().any(|it| it.get("Predictor").is_some_and(|it| it.number() != Some(1)));
     match names.as_slice() {
         [] => Decoded::Plain(data),
@@ -74,6 +82,20 @@ pub(super) fn decode<'a>(dictionary: &Value, data: &'a [u8], indirect: &HashMap<
             }
         }
     }
+}
+
+/// Parameters that say how a decoder works (ISO 32000-1, tables 8 to 11).
+const PARAMETERS: [&str; 5] = ["Predictor", "Colors", "BitsPerComponent", "Columns", "EarlyChange"];
+
+/// Whether a dictionary has parameters of a filter that a file can have.
+pub(super) fn is_parameters(dictionary: &Value) -> bool {
+    PARAMETERS.iter().any(|key| dictionary.get(key).is_some()) && dictionary.get("Subtype").is_none()
+}
+
+/// Whether parameters, or one of them, stand where they are not found.
+fn is_unclear(parameters: &Value) -> bool {
+    let is_elsewhere = |value: &Value| matches!(value, Value::Reference(_));
+    is_elsewhere(parameters) || PARAMETERS.iter().any(|key| parameters.all(key).any(is_elsewhere) || parameters.all(key).nth(1).is_some())
 }
 
 fn list<'v>(value: Option<&'v Value>, indirect: &'v HashMap<u32, Value>) -> Vec<&'v Value> {

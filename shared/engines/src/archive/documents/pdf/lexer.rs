@@ -1,6 +1,6 @@
 //! Objects of PDF as they are written (ISO 32000-1, §7.2 and §7.3), read without a cross-reference table.
 
-/// Arrays and dictionaries within one another.
+/// Arrays and dictionaries within one another. Deeper ones can not be told where they end.
 const DEPTH: usize = 48;
 
 /// An object. What nobody asks for (numbers in arrays, booleans) is left out.
@@ -17,10 +17,16 @@ pub(super) enum Value {
 
 impl Value {
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
-        match self {
-            Self::Dictionary(entries) => entries.iter().find(|(name, _)| name == key.as_bytes()).map(|(_, value)| value),
-            _ => None,
-        }
+        self.all(key).next()
+    }
+
+    /// All values of a key: where a dictionary has it twice, some readers take the first one, others the last.
+    pub(super) fn all(&self, key: &str) -> impl Iterator<Item = &Self> {
+        let entries = match self {
+            Self::Dictionary(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().filter(move |(name, _)| name == key.as_bytes()).map(|(_, value)| value)
     }
 
     pub(super) fn name(&self) -> Option<&[u8]> {
@@ -31,7 +37,7 @@ impl Value {
     }
 
     pub(super) fn is_name(&self, key: &str, name: &str) -> bool {
-        self.get(key).and_then(Self::name) == Some(name.as_bytes())
+        self.all(key).any(|value| value.name() == Some(name.as_bytes()))
     }
 
     pub(super) fn number(&self) -> Option<i64> {
@@ -46,11 +52,13 @@ impl Value {
 pub(super) struct Lexer<'a> {
     content: &'a [u8],
     pub(super) at: usize,
+    /// Whether something was nested too deeply: what was read is then not what readers see.
+    pub(super) is_lost: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(content: &'a [u8], at: usize) -> Self {
-        Self { content, at }
+        Self { content, at, is_lost: false }
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -84,6 +92,12 @@ impl<'a> Lexer<'a> {
         follows
     }
 
+    /// Whether a dictionary follows.
+    pub(super) fn is_at_dictionary(&self) -> bool {
+        let mut ahead = Lexer::new(self.content, self.at);
+        ahead.keyword(b"<<")
+    }
+
     /// The next object. `None` at what is none; the place is then behind what was read.
     pub(super) fn value(&mut self) -> Option<Value> {
         self.nested(0)
@@ -92,6 +106,7 @@ impl<'a> Lexer<'a> {
     fn nested(&mut self, depth: usize) -> Option<Value> {
         self.skip();
         if depth > DEPTH {
+            self.is_lost = true;
             return None;
         }
         match self.peek()? {
@@ -303,7 +318,9 @@ mod tests {
     #[test]
     fn damaged_objects_end() {
         let nested = b"[".repeat(100_000);
-        Lexer::new(&nested, 0).value();
+        let mut lexer = Lexer::new(&nested, 0);
+        lexer.value();
+        assert!(lexer.is_lost);
         for text in [&b"<< /A"[..], b"<< /A <<", b"(((", b"<41", b"[ 1 0", b"<< >", b"<< /A /B endobj", b"/", b"<</A)>>"] {
             let mut lexer = Lexer::new(text, 0);
             lexer.value();

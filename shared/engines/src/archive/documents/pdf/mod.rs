@@ -4,30 +4,35 @@
 //! a PDF must have objects. A PDF that is encrypted is read with the empty password (one that only restricts what
 //! may be done has it) and with those of the request; if none fits it is code 15.
 
+mod body;
 mod filters;
 mod lexer;
 mod objects;
 mod secured;
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use memchr::memmem;
 use portcullis_core::domain::report::FileType;
 use portcullis_core::domain::verdict::Code;
 
+use self::body::{Body, Numbers};
 use self::filters::Decoded;
 use self::lexer::Value;
-use self::objects::Object;
+use self::objects::{Object, UNNAMED};
 use super::bytes::{display, name_or};
 use super::{give_part, is_carrier};
 use crate::archive::Extractor;
-use crate::archive::sink::{Entry, Sink, Stop};
+use crate::archive::sink::{self, Sink, Stop};
 
 /// Bytes in which readers look for the signature.
 const HEAD: usize = 1024;
 /// Bytes of a stream that show what it is.
 const PROBE: u64 = 1024;
+/// Keys of the embedded files of a file specification (ISO 32000-1, table 44).
+const FILE_KEYS: [&str; 5] = ["F", "UF", "DOS", "Mac", "Unix"];
 /// Scripts that stand in dictionaries.
 const SCRIPTS: usize = 10_000;
 
@@ -62,7 +67,7 @@ impl Extractor for Pdf {
 struct Stored<'c> {
     number: u32,
     dictionary: Value,
-    data: Cow<'c, [u8]>,
+    body: Body<'c>,
 }
 
 /// What the objects of a file say, taken together.
@@ -73,13 +78,17 @@ struct Found<'c> {
     files: HashMap<u32, String>,
     /// Dictionaries that list streams of one embedded file, and its name.
     lists: BTreeMap<u32, String>,
-    /// Small dictionaries of references that may be such lists.
+    /// What dictionaries refer to that may be such lists.
     references: HashMap<u32, Vec<u32>>,
+    /// Objects that are but a reference to another.
+    aliases: HashMap<u32, Vec<u32>>,
+    /// Numbers that are objects of their own: lengths may be given so.
+    numbers: Numbers,
     /// Streams and texts that are JavaScript.
     scripts: HashSet<u32>,
     /// Streams that are forms (XFA).
     forms: HashSet<u32>,
-    /// Names, and lists of them, that are objects of their own: filters may be given so.
+    /// Names, lists of them, and parameters that are objects of their own: filters may be given so.
     indirect: HashMap<u32, Value>,
     /// JavaScript that stands where it is used.
     inline: Vec<Vec<u8>>,
@@ -92,16 +101,22 @@ impl<'c> Found<'c> {
         let Object { number, value, stream } = object;
         self.value(&value);
         match (stream, value) {
-            (Some(data), dictionary) => self.streams.push(Stored { number, dictionary, data }),
+            (Some(body), dictionary) => self.streams.push(Stored { number, dictionary, body }),
             (None, Value::Text(text)) if self.texts.len() < SCRIPTS => self.texts.push((number, text)),
-            (None, name @ Value::Name(_)) => drop(self.indirect.insert(number, name)),
+            (None, name @ Value::Name(_)) => self.keep(number, name),
             (None, Value::Array(items)) if items.len() <= 8 && items.iter().all(|item| item.name().is_some()) => {
-                self.indirect.insert(number, Value::Array(items));
+                self.keep(number, Value::Array(items));
             }
-            (None, Value::Dictionary(entries)) if (1..=5).contains(&entries.len()) => {
-                let references: Vec<u32> = entries.iter().filter_map(|(_, value)| reference(value)).collect();
-                if references.len() == entries.len() {
-                    self.references.insert(number, references);
+            (None, Value::Number(length)) => self.numbers.entry(number).or_default().push(length),
+            (None, Value::Reference(other)) => self.aliases.entry(number).or_default().push(other),
+            (None, dictionary @ Value::Dictionary(_)) => {
+                let references: Vec<u32> = FILE_KEYS.iter().flat_map(|key| dictionary.all(key)).filter_map(reference).collect();
+                if filters::is_parameters(&dictionary) {
+                    self.keep(number, dictionary);
+                }
+                if !references.is_empty() {
+                    // Every revision counts.
+                    self.references.entry(number).or_default().extend(references);
                 }
             }
             _ => {}
@@ -139,12 +154,12 @@ impl<'c> Found<'c> {
             if !stream.dictionary.is_name("Type", "ObjStm") && stream.dictionary.get("First").is_none() {
                 continue;
             }
-            let decoded = filters::decode(&stream.dictionary, &stream.data, &self.indirect);
+            let decoded = filters::decode(&stream.dictionary, &stream.body, &self.indirect, &self.numbers);
             if let Decoded::Broken(why) = decoded {
                 return Err(Stop::corrupt(why));
             }
             // Through the ledger: a bomb in here is one of the submission.
-            let (content, _) = sink.collect(0, &mut |to| crate::archive::sink::pump(&mut decoded.reader(), to))?;
+            let (content, _) = sink.collect(0, &mut |to| sink::pump(&mut decoded.reader(), to))?;
             objects::inside(&stream.dictionary, content.as_ref(), &mut |object| self.object(object))?;
         }
         self.streams = streams;
@@ -152,10 +167,7 @@ impl<'c> Found<'c> {
     }
 
     fn hand_over(mut self, sink: &mut dyn Sink) -> Result<(), Stop> {
-        for (list, name) in std::mem::take(&mut self.lists) {
-            let streams = self.references.get(&list).cloned().unwrap_or_default();
-            self.files.extend(streams.into_iter().map(|number| (number, name.clone())));
-        }
+        self.follow();
         for (number, text) in self.inline.iter().enumerate() {
             give_part(sink, format!("javascript-{}.js", number + 1), &text_bytes(text))?;
         }
@@ -168,21 +180,64 @@ impl<'c> Found<'c> {
         Ok(())
     }
 
+    /// From what is named to what is meant: over lists of streams, and objects that are but references.
+    fn follow(&mut self) {
+        for (list, from) in self.reached(self.lists.keys()) {
+            let name = self.lists.get(&from).cloned().unwrap_or_default();
+            for stream in self.references.get(&list).into_iter().flatten() {
+                self.files.entry(*stream).or_insert_with(|| name.clone());
+            }
+        }
+        for (file, from) in self.reached(self.files.keys()) {
+            let name = self.files.get(&from).cloned().unwrap_or_default();
+            self.files.entry(file).or_insert(name);
+        }
+        let scripts = self.reached(self.scripts.iter());
+        self.scripts.extend(scripts.into_keys());
+        let forms = self.reached(self.forms.iter());
+        self.forms.extend(forms.into_keys());
+    }
+
+    /// Every object that references lead to from these, these included, and from which of them.
+    fn reached<'n>(&self, from: impl Iterator<Item = &'n u32>) -> HashMap<u32, u32> {
+        let mut reached: HashMap<u32, u32> = from.map(|number| (*number, *number)).collect();
+        let mut open: Vec<(u32, u32)> = reached.iter().map(|(number, from)| (*number, *from)).collect();
+        while let Some((number, from)) = open.pop() {
+            for other in self.aliases.get(&number).into_iter().flatten() {
+                if let Entry::Vacant(place) = reached.entry(*other) {
+                    place.insert(from);
+                    open.push((*other, from));
+                }
+            }
+        }
+        reached
+    }
+
+    /// Keeps what filters may be given by. Of two of one number nobody knows which one counts.
+    fn keep(&mut self, number: u32, value: Value) {
+        match self.indirect.entry(number) {
+            Entry::Vacant(place) => drop(place.insert(value)),
+            Entry::Occupied(mut place) if *place.get() != value => drop(place.insert(Value::Other)),
+            Entry::Occupied(_) => {}
+        }
+    }
+
     fn stream(&self, stream: &Stored<'_>, sink: &mut dyn Sink) -> Result<(), Stop> {
-        let Stored { number, dictionary, data } = stream;
+        let Stored { number, dictionary, body } = stream;
+        // Without a sound number nobody can say what it is used for.
         let file = self.files.get(number).cloned();
-        let is_file = file.is_some() || dictionary.is_name("Type", "EmbeddedFile");
+        let is_file = file.is_some() || *number == UNNAMED || dictionary.is_name("Type", "EmbeddedFile");
         let is_script = self.scripts.contains(number);
         let is_form = self.forms.contains(number);
-        let decoded = filters::decode(dictionary, data, &self.indirect);
+        let decoded = filters::decode(dictionary, body, &self.indirect, &self.numbers);
         let entry = if is_file {
-            Entry::new(name_or(&file.unwrap_or_default(), format!("file-{number}")), 0)
+            sink::Entry::new(name_or(&file.unwrap_or_default(), format!("file-{number}")), 0)
         } else if is_script {
-            Entry::new(format!("javascript-object-{number}.js"), 0).into_part()
+            sink::Entry::new(format!("javascript-object-{number}.js"), 0).into_part()
         } else if is_form {
-            Entry::new(format!("form-{number}.xml"), 0).into_part()
+            sink::Entry::new(format!("form-{number}.xml"), 0).into_part()
         } else if let Some(kind) = danger(dictionary, &decoded.head(PROBE)) {
-            let entry = Entry::new(format!("stream-{number}"), 0);
+            let entry = sink::Entry::new(format!("stream-{number}"), 0);
             if kind == Danger::Part { entry.into_part() } else { entry }
         } else {
             // Other streams that do not decode are pages and pictures that nobody can see.
@@ -198,12 +253,12 @@ impl<'c> Found<'c> {
     }
 }
 
-/// What a chain of filters gave is charged, whether it becomes a child or not: making it took time.
+/// What a chain of filters gave is charged, whether it becomes a child or not: making it took time, also where it failed.
 fn charge(decoded: &Decoded<'_>, sink: &mut dyn Sink) -> Result<(), Stop> {
-    if let Decoded::Bytes(bytes) = decoded {
-        sink.collect(0, &mut |to| std::io::Write::write_all(to, bytes))?;
+    match decoded {
+        Decoded::Bytes(bytes) => sink.collect(0, &mut |to| std::io::Write::write_all(to, bytes)).map(drop),
+        _ => sink.check_time(),
     }
-    Ok(())
 }
 
 /// What a stream may be.

@@ -4,10 +4,9 @@
 //! searched for objects from its first byte to its last. What always holds: each byte is read a bounded number of
 //! times, or the file is refused.
 
-use std::borrow::Cow;
+use memchr::{memchr, memmem, memrchr2};
 
-use memchr::memmem;
-
+use super::body::Body;
 use super::lexer::{Lexer, Value, is_space};
 use crate::archive::sink::Stop;
 
@@ -15,32 +14,43 @@ use crate::archive::sink::Stop;
 const PASSES: usize = 16;
 /// Streams of one file.
 const STREAMS: usize = 200_000;
+/// Longest comment between the numbers of an object.
+const COMMENT: usize = 4096;
+/// The number of an object whose number nobody can read: no reference leads to 0 (ISO 32000-1, §7.5.4).
+pub(super) const UNNAMED: u32 = 0;
 
 /// An object with its number.
 pub(super) struct Object<'c> {
     pub(super) number: u32,
     pub(super) value: Value,
-    /// Bytes of the stream, as stored.
-    pub(super) stream: Option<Cow<'c, [u8]>>,
+    /// What follows the word `stream`.
+    pub(super) stream: Option<Body<'c>>,
 }
 
 /// Calls `found` with every object. Gives whether there was any, and whether the file says that it is encrypted.
 pub(super) fn search<'c>(content: &'c [u8], found: &mut dyn FnMut(Object<'c>) -> Result<(), Stop>) -> Result<(bool, bool), Stop> {
     let ends: Vec<usize> = memmem::find_iter(content, b"endstream").collect();
-    let budget = content.len().saturating_mul(PASSES).saturating_add(1024 * 1024);
-    let (mut spent, mut streams) = (0_usize, 0);
-    let (mut any, mut is_encrypted) = (false, is_trailer_encrypted(content));
+    let mut budget = content.len().saturating_mul(PASSES).saturating_add(1024 * 1024);
+    let (mut any, mut streams, mut is_encrypted) = (false, 0, false);
+    for at in memmem::find_iter(content, b"trailer") {
+        let mut lexer = Lexer::new(content, at + 7);
+        let value = lexer.value();
+        is_encrypted |= value.is_some_and(|value| value.get("Encrypt").is_some());
+        spend(&mut budget, &lexer, at)?;
+    }
     for at in memmem::find_iter(content, b"obj") {
-        let Some(number) = number_before(content, at) else { continue };
         let mut lexer = Lexer::new(content, at + 3);
-        let Some(value) = lexer.value() else { continue };
+        let number = match number_before(content, at) {
+            Before::Number(number) => number,
+            Before::Other if lexer.is_at_dictionary() => UNNAMED,
+            _ => continue,
+        };
+        let value = lexer.value();
+        spend(&mut budget, &lexer, at)?;
+        let Some(value) = value else { continue };
         any = true;
-        spent = spent.saturating_add(lexer.at - at);
-        if spent > budget {
-            return Err(Stop::corrupt("the objects of the PDF overlap"));
-        }
         is_encrypted |= value.is_name("Type", "XRef") && value.get("Encrypt").is_some();
-        let stream = if lexer.keyword(b"stream") { Some(Cow::Borrowed(data(content, lexer.at, &value, &ends))) } else { None };
+        let stream = lexer.keyword(b"stream").then(|| Body::stored(content, lexer.at, &ends));
         streams += usize::from(stream.is_some());
         if streams > STREAMS {
             return Err(Stop::corrupt(format!("the PDF has more than {STREAMS} streams")));
@@ -50,50 +60,62 @@ pub(super) fn search<'c>(content: &'c [u8], found: &mut dyn FnMut(Object<'c>) ->
     Ok((any, is_encrypted))
 }
 
-/// `12 0 ` in front of `obj`.
-fn number_before(content: &[u8], at: usize) -> Option<u32> {
-    let head = content.get(at.saturating_sub(48)..at)?;
-    let strip = |bytes: &'_ [u8], test: fn(u8) -> bool| bytes.iter().rev().take_while(|byte| test(**byte)).count();
-    let blanks = strip(head, is_space);
-    let head = head.get(..head.len() - blanks)?;
-    let generation = strip(head, |byte| byte.is_ascii_digit());
-    let head = head.get(..head.len() - generation)?;
-    let middle = strip(head, is_space);
-    let head = head.get(..head.len() - middle)?;
-    let number = strip(head, |byte| byte.is_ascii_digit());
-    if generation == 0 || middle == 0 || number == 0 {
-        return None;
+/// Whether what a lexer read from `start` on can be believed, and paid for.
+fn spend(budget: &mut usize, lexer: &Lexer<'_>, start: usize) -> Result<(), Stop> {
+    if lexer.is_lost {
+        return Err(Stop::corrupt("the objects of the PDF are nested too deeply"));
     }
-    std::str::from_utf8(head.get(head.len() - number..)?).ok()?.parse().ok()
+    *budget = budget.checked_sub(lexer.at.saturating_sub(start)).ok_or_else(|| Stop::corrupt("the objects of the PDF overlap"))?;
+    Ok(())
 }
 
-/// The data behind `stream`: as long as the dictionary says if that is right, or else up to `endstream`.
-fn data<'c>(content: &'c [u8], at: usize, value: &Value, ends: &[usize]) -> &'c [u8] {
-    let rest = content.get(at..).unwrap_or_default();
-    let start = at
-        + match rest {
-            [b'\r', b'\n', ..] => 2,
-            [b'\n' | b'\r', ..] => 1,
-            _ => 0,
-        };
-    let rest = content.get(start..).unwrap_or_default();
-    if let Some(length) = value.get("Length").and_then(Value::number).and_then(|length| usize::try_from(length).ok())
-        && let Some((data, behind)) = rest.split_at_checked(length)
-        && behind.get(..16).unwrap_or(behind).trim_ascii_start().starts_with(b"endst")
-    {
-        return data;
-    }
-    let end = ends.get(ends.partition_point(|end| *end < start)).copied().unwrap_or(content.len());
-    content.get(start..end).unwrap_or_default()
+/// What stands in front of `obj`.
+enum Before {
+    /// `12 0 `.
+    Number(u32),
+    /// A letter: `obj` is the end of another word.
+    Word,
+    /// Something else. Readers that go by the cross-reference table may find an object here all the same.
+    Other,
 }
 
-/// Whether a trailer names an encryption dictionary.
-fn is_trailer_encrypted(content: &[u8]) -> bool {
-    memmem::find_iter(content, b"trailer").take(1_000).any(|at| {
-        let upto = content.len().min(at + 64 * 1024);
-        let mut lexer = Lexer::new(content.get(..upto).unwrap_or_default(), at + 7);
-        lexer.value().is_some_and(|value| value.get("Encrypt").is_some())
-    })
+fn number_before(content: &[u8], at: usize) -> Before {
+    let digits = |end: usize| {
+        let run = content.get(..end).unwrap_or_default().iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        end - run
+    };
+    let generation_end = blanks_before(content, at);
+    if generation_end == at && at.checked_sub(1).and_then(|before| content.get(before)).is_some_and(u8::is_ascii_alphabetic) {
+        return Before::Word;
+    }
+    let generation = digits(generation_end);
+    let number_end = blanks_before(content, generation);
+    let number = digits(number_end);
+    if generation == generation_end || number_end == generation || number == number_end {
+        return Before::Other;
+    }
+    let text = content.get(number..number_end).and_then(|text| std::str::from_utf8(text).ok());
+    text.and_then(|text| text.parse().ok()).map_or(Before::Other, Before::Number)
+}
+
+/// Where the white space and the comments begin that end here.
+fn blanks_before(content: &[u8], mut end: usize) -> usize {
+    loop {
+        let before = content.get(..end).unwrap_or_default();
+        let blanks = before.iter().rev().take_while(|byte| is_space(**byte)).count();
+        let (rest, blank) = before.split_at(end - blanks);
+        end = rest.len();
+        // A comment ends with its line.
+        if !blank.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            return end;
+        }
+        let near = rest.get(end.saturating_sub(COMMENT)..).unwrap_or_default();
+        let line = near.get(memrchr2(b'\n', b'\r', near).map_or(0, |at| at + 1)..).unwrap_or_default();
+        match memchr(b'%', line) {
+            Some(at) => end -= line.len() - at,
+            None => return end,
+        }
+    }
 }
 
 /// The objects in an object stream (ISO 32000-1, §7.5.7), of its decoded content.
@@ -105,8 +127,9 @@ pub(super) fn inside(dictionary: &Value, decoded: &[u8], found: &mut dyn FnMut(O
         let (Ok(number), Ok(offset)) = (u32::try_from(number), usize::try_from(offset)) else { continue };
         let start = first.saturating_add(offset);
         let mut lexer = Lexer::new(decoded, start);
-        let Some(value) = lexer.value() else { continue };
-        budget = budget.checked_sub(lexer.at.saturating_sub(start)).ok_or_else(|| Stop::corrupt("the objects of the PDF overlap"))?;
+        let value = lexer.value();
+        spend(&mut budget, &lexer, start)?;
+        let Some(value) = value else { continue };
         found(Object { number, value, stream: None })?;
     }
     Ok(())
@@ -116,10 +139,10 @@ pub(super) fn inside(dictionary: &Value, decoded: &[u8], found: &mut dyn FnMut(O
 mod tests {
     use super::*;
 
-    fn all(content: &[u8]) -> Vec<(u32, Option<Vec<u8>>)> {
+    fn numbers(content: &[u8]) -> Vec<(u32, bool)> {
         let mut out = Vec::new();
         search(content, &mut |object| {
-            out.push((object.number, object.stream.map(Cow::into_owned)));
+            out.push((object.number, object.stream.is_some()));
             Ok(())
         })
         .unwrap();
@@ -128,15 +151,24 @@ mod tests {
 
     #[test]
     fn objects_are_found_without_a_table() {
-        let pdf = b"%PDF-1.4\n1 0 obj<</Length 3>>stream\r\nabc\nendstream endobj\n2 0 obj\n<</Length 9 0 R>>\nstream\nxyz\nendstream\n33 0 obj (t) endobj 4 0 objx";
-        assert_eq!(all(pdf), [(1, Some(b"abc".into())), (2, Some(b"xyz\n".into())), (33, None)]);
+        let pdf = b"%PDF-1.4\n1 0 obj<</Length 3>>stream\r\nabc\nendstream endobj\n33 0 obj (t) endobj 4 0 objx";
+        assert_eq!(numbers(pdf), [(1, true), (33, false)]);
     }
 
     #[test]
-    fn a_wrong_length_and_a_missing_end() {
-        assert_eq!(all(b"1 0 obj<</Length 99>>stream\nabc\nendstream"), [(1, Some(b"abc\n".into()))]);
-        assert_eq!(all(b"1 0 obj<</Length 2>>stream\nabc"), [(1, Some(b"abc".into()))]);
-        assert_eq!(all(b"1 0 obj<</Length 19>>stream\nabc endstream 12345endstream"), [(1, Some(b"abc endstream 12345".into()))]);
+    fn numbers_are_found_behind_blanks_and_comments_and_missed_by_nobody() {
+        let far = [b"7".as_slice(), &b" ".repeat(60), b"0 obj 5"].concat();
+        assert_eq!(numbers(&far), [(7, false)]);
+        assert_eq!(numbers(b"7 % c 8\n % d\r\n0 %\nobj 5"), [(7, false)]);
+        assert_eq!(numbers(b"99999999999 0 obj<<>>stream"), [(UNNAMED, true)]);
+        assert_eq!(numbers(b"7 x 0 obj<<>>"), [(UNNAMED, false)]);
+        assert_eq!(numbers(b"7 0 obj 1 endobj<<>> an obj 5 (50%)\n8 0 obj 1"), [(7, false), (8, false)]);
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused() {
+        let deep = [b"7 0 obj<</A".as_slice(), &b"<</A".repeat(60), b"/B", &b">>".repeat(61), b"/Type/EmbeddedFile>>stream"].concat();
+        assert!(matches!(search(&deep, &mut |_| Ok(())), Err(Stop::Corrupt(_))));
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! PDFs that are encrypted, read by lopdf.
 
-use std::borrow::Cow;
-
 use lopdf::{Document, LoadOptions};
 use portcullis_core::domain::verdict::Code;
 
+use super::body::Body;
 use super::filters::MOST;
 use super::lexer::Value;
 use super::objects::Object;
@@ -24,7 +23,7 @@ pub(super) fn objects(content: &[u8], passwords: &[String], found: &mut dyn FnMu
             Ok(document) if document.encryption_state.is_some() => {
                 for ((number, _), object) in document.objects {
                     let (value, stream) = match object {
-                        lopdf::Object::Stream(stream) => (dictionary(&stream.dict, 0), Some(Cow::Owned(stream.content))),
+                        lopdf::Object::Stream(stream) => (dictionary(&stream.dict, 0), Some(Body::whole(stream.content))),
                         other => (value(&other, 0), None),
                     };
                     found(Object { number, value, stream })?;
