@@ -109,8 +109,9 @@ pub trait Session {
 pub(crate) struct Heuristic {
     /// Name, id and kind.
     pub(crate) identity: EngineIdentity,
-    /// The threat name of a content; `None` for one without findings, or of another kind than this engine's.
-    pub(crate) judge: fn(&Subject<'_>) -> Option<String>,
+    /// The threat name of a content; `None` for one without findings, or of another kind than this engine's. An error says
+    /// why not all of it was seen.
+    pub(crate) judge: fn(&Subject<'_>) -> Result<Option<String>, &'static str>,
 }
 
 impl Engine for Heuristic {
@@ -134,8 +135,9 @@ impl Engine for Heuristic {
 impl Session for &Heuristic {
     fn scan(&mut self, subject: &Subject<'_>, _budget: Duration) -> EngineOutcome {
         match (self.judge)(subject) {
-            Some(threat) => EngineOutcome::found(Code::Suspicious, threat),
-            None => EngineOutcome::clean(),
+            Ok(Some(threat)) => EngineOutcome::found(Code::Suspicious, threat),
+            Ok(None) => EngineOutcome::clean(),
+            Err(why) => EngineOutcome::failed(why),
         }
     }
 }
@@ -209,7 +211,7 @@ pub(crate) mod tests_support {
     }
 
     /// What a judge says about a content with a name.
-    pub(crate) fn judged(judge: fn(&Subject<'_>) -> Option<String>, name: &str, content: &[u8]) -> Option<String> {
+    pub(crate) fn judged<T>(judge: fn(&Subject<'_>) -> T, name: &str, content: &[u8]) -> T {
         judge(&Subject { name, content, digests: &Digests::default(), file_type: &crate::filetype::detect(content) })
     }
 }

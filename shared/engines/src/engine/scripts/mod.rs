@@ -15,7 +15,7 @@ use super::{Heuristic, Subject, deceptive};
 use crate::hooks;
 
 /// The engine.
-pub(crate) const ENGINE: Heuristic = Heuristic { identity: SCRIPTS, judge };
+pub(crate) const ENGINE: Heuristic = Heuristic { identity: SCRIPTS, judge: |subject| Ok(judge(subject)) };
 
 /// Bytes that are looked at: droppers are small; of larger files the beginning.
 const PROBE: usize = 2 * 1024 * 1024;
