@@ -146,43 +146,54 @@ impl Extractor for Cab {
                 return Err(Stop::corrupt("a file lies in no folder"));
             }
         }
-        for (index, folder) in layout.folders.iter().enumerate() {
-            let mut files: Vec<&File> = layout.files.iter().filter(|file| file.folder == index).collect();
-            files.sort_by_key(|file| file.offset);
-            self::folder(content, folder, reserved, &files, sink)?;
+        let mut files: Vec<Vec<&File>> = layout.folders.iter().map(|_| Vec::new()).collect();
+        for file in &layout.files {
+            if let Some(files) = files.get_mut(file.folder) {
+                files.push(file);
+            }
         }
-        rest::behind(content, layout.end, sink)
+        let mut owns_all = true;
+        for (folder, mut files) in layout.folders.iter().zip(files) {
+            files.sort_by_key(|file| file.offset);
+            owns_all &= self::folder(content, folder, reserved, &files, sink)?;
+        }
+        rest::behind(content, layout.end, sink)?;
+        // A volume has parts of files whose other parts lie elsewhere; it is blocked for those.
+        let is_volume = layout.files.iter().any(|file| file.folder >= 0xfffd);
+        if owns_all || is_volume { Ok(()) } else { Err(Stop::corrupt("there are data in the cabinet that belong to no file")) }
     }
 }
 
-/// Decodes a folder once and cuts its files out.
-fn folder(content: &[u8], folder: &Folder, reserved: usize, files: &[&File], sink: &mut dyn Sink) -> Result<(), Stop> {
+/// Decodes a folder once and cuts its files out. Gives whether they own all that is in it.
+fn folder(content: &[u8], folder: &Folder, reserved: usize, files: &[&File], sink: &mut dyn Sink) -> Result<bool, Stop> {
     let mut blocks =
         Blocks { content, at: folder.data, left: folder.blocks, reserved, decoder: decoder(folder.method)?, decoded: Vec::new(), taken: 0 };
     let mut at = 0;
+    let mut owns_all = true;
     for file in files {
-        if file.offset < at {
-            return Err(Stop::corrupt("files of the cabinet overlap"));
+        let gap = file.offset.checked_sub(at).ok_or_else(|| Stop::corrupt("files of the cabinet overlap"))?;
+        if gap > 0 {
+            owns_all = false;
+            if !others(&mut blocks, gap, sink)? {
+                return Ok(owns_all);
+            }
         }
-        let mut skip = file.offset - at;
-        let whole = sink.take(Entry::new(file.name.as_str(), file.size as u64), &mut |to| {
-            while skip > 0 {
-                skip -= blocks.take(skip)?.len();
-            }
-            let mut left = file.size;
-            while left > 0 {
-                let piece = blocks.take(left)?;
-                left -= piece.len();
-                to.write_all(piece)?;
-            }
-            Ok(())
-        })?;
-        if !whole {
-            return Ok(());
+        if !sink.take(Entry::new(file.name.as_str(), file.size as u64), &mut |to| blocks.copy(file.size, to))? {
+            return Ok(owns_all);
         }
         at = file.offset + file.size;
     }
-    Ok(())
+    if blocks.has_more() {
+        owns_all = false;
+        others(&mut blocks, usize::MAX, sink)?;
+    }
+    Ok(owns_all)
+}
+
+/// Data that belong to no file, as a content of its own. Gives whether it came whole.
+fn others(blocks: &mut Blocks<'_>, most: usize, sink: &mut dyn Sink) -> Result<bool, Stop> {
+    sink.count()?;
+    sink.take(Entry::new("[data of no file]", 0), &mut |to| blocks.copy(most, to))
 }
 
 fn decoder(method: usize) -> Result<Decoder, Stop> {
@@ -225,6 +236,21 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
+    fn has_more(&self) -> bool {
+        self.left > 0 || self.taken < self.decoded.len()
+    }
+
+    /// Writes `size` bytes; of `usize::MAX` as many as there are.
+    fn copy(&mut self, size: usize, to: &mut dyn io::Write) -> io::Result<()> {
+        let mut left = size;
+        while left > 0 && (size < usize::MAX || self.has_more()) {
+            let piece = self.take(left)?;
+            left -= piece.len();
+            to.write_all(piece)?;
+        }
+        Ok(())
+    }
+
     /// Up to `most` bytes, at least one.
     fn take(&mut self, most: usize) -> io::Result<&[u8]> {
         while self.taken == self.decoded.len() {
@@ -232,7 +258,7 @@ impl Blocks<'_> {
             self.taken = 0;
         }
         let from = self.taken;
-        self.taken = self.decoded.len().min(from + most);
+        self.taken = self.decoded.len().min(from.saturating_add(most));
         Ok(self.decoded.get(from..self.taken).unwrap_or_default())
     }
 

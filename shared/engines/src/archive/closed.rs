@@ -16,6 +16,10 @@ pub(super) fn find(content: &[u8]) -> Option<&'static str> {
     if has(0, b"\x78\x9f\x3e\x22") {
         return Some("TNEF (`winmail.dat`)");
     }
+    // The payload of packages with files over 4 GiB: sizes and names stand in the package's own header.
+    if has(0, b"07070X") {
+        return Some("RPM payload without names");
+    }
     if has(0, b"KWAJ\x88\xf0\x27\xd1") {
         return Some("MS-DOS compress (KWAJ)");
     }

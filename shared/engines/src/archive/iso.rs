@@ -4,7 +4,9 @@
 //! read, and every extent that any of them names is a content; sectors that no tree names (boot images, the system
 //! area) are contents as well; a second session, whose trees lie elsewhere, is refused.
 
-use std::collections::BTreeSet;
+mod susp;
+
+use std::collections::HashSet;
 use std::ops::Range;
 
 use memchr::memmem;
@@ -34,12 +36,13 @@ impl Extractor for Iso {
     }
 
     fn covers(&self, content: &[u8], file_type: &FileType) -> bool {
-        file_type.mime == "application/x-iso9660-image" && !has_udf(content)
+        file_type.mime == "application/x-iso9660-image" && !has_udf(content) && !has_hfs(content)
     }
 
     fn extract(&self, content: &[u8], _: &[String], sink: &mut dyn Sink) -> Result<(), Stop> {
         let mut trees = Vec::new();
-        let mut walk = Walk { content, read: Vec::new(), files: Vec::new(), seen: BTreeSet::new() };
+        let mut walk =
+            Walk { content, read: Vec::new(), files: Vec::new(), names: HashSet::new(), extents: HashSet::new(), directories: HashSet::new() };
         let mut at = FIRST;
         while is_descriptor(content, at) {
             let block = content.get(at..at + SECTOR).unwrap_or_default();
@@ -87,6 +90,12 @@ fn is_descriptor(content: &[u8], at: usize) -> bool {
 fn has_udf(content: &[u8]) -> bool {
     let area = content.get(FIRST..content.len().min(FIRST + 64 * SECTOR)).unwrap_or_default();
     area.chunks(SECTOR).any(|sector| matches!(sector.get(1..6), Some(b"NSR02" | b"NSR03")))
+}
+
+/// Whether the image is a volume of HFS or HFS+ too (Apple TN1150, "Volume Header"). One in a partition of its own, as images of
+/// Linux have for starting from, is among the sectors of no file.
+fn has_hfs(content: &[u8]) -> bool {
+    content.get(1024..).is_some_and(|header| [b"BD", b"H+", b"HX"].iter().any(|mark| header.starts_with(*mark)))
 }
 
 /// What no tree names. Another volume descriptor there is another session.
@@ -160,21 +169,9 @@ impl Record {
         self.flags & 2 != 0
     }
 
-    /// Entries of the system use area: signature and data.
-    fn susp(&self) -> Vec<(&[u8], &[u8])> {
-        let mut found = Vec::new();
-        let mut rest = self.system.as_slice();
-        while let Some(length) = rest.get(2).map(|length| usize::from(*length)).filter(|length| (4..=rest.len()).contains(length)) {
-            let (entry, next) = rest.split_at(length);
-            found.push((entry.get(..2).unwrap_or_default(), entry.get(4..).unwrap_or_default()));
-            rest = next;
-        }
-        found
-    }
-
-    fn display(&self, is_joliet: bool) -> String {
+    fn display(&self, is_joliet: bool, susp: &[susp::Entry<'_>]) -> String {
         let rock: Vec<u8> =
-            self.susp().into_iter().filter(|(kind, _)| *kind == b"NM").flat_map(|(_, data)| data.get(1..).unwrap_or_default().to_vec()).collect();
+            susp.iter().filter(|entry| entry.kind == b"NM").flat_map(|entry| entry.data.get(1..).unwrap_or_default().to_vec()).collect();
         if !rock.is_empty() {
             return String::from_utf8_lossy(&rock).into_owned();
         }
@@ -188,6 +185,17 @@ impl Record {
     }
 }
 
+/// The directory that a link to a moved one leads to: its first record tells how long it is.
+fn moved(content: &[u8], link: &susp::Entry<'_>, block: usize) -> Result<Record, Stop> {
+    let found = || {
+        let start = susp::word(link.data, 0)?.checked_mul(block)?;
+        let rest = content.get(start..)?;
+        let own = Record::new(rest.get(..usize::from(*rest.first()?))?, block)?;
+        (own.is_directory() && own.extent.start == start).then_some(own)
+    };
+    found().ok_or_else(|| Stop::corrupt("a directory that was moved can not be found"))
+}
+
 struct File {
     name: String,
     extents: Vec<Range<usize>>,
@@ -199,8 +207,12 @@ struct Walk<'a> {
     content: &'a [u8],
     read: Vec<Range<usize>>,
     files: Vec<File>,
-    /// Extents of files and directories that were met: trees share them.
-    seen: BTreeSet<(usize, usize)>,
+    /// Names of files that were met and have no content, or (true) none that can be read.
+    names: HashSet<(String, bool)>,
+    /// All extents of files that were met: trees share them.
+    extents: HashSet<Vec<Range<usize>>>,
+    /// Where directories that were met lie. A file that lies there as well hides none of them.
+    directories: HashSet<Range<usize>>,
 }
 
 impl Walk<'_> {
@@ -226,9 +238,13 @@ impl Walk<'_> {
                 continue;
             }
             sink.count()?;
-            let name = format!("{path}{}", found.display(tree.is_joliet));
-            if found.is_directory() {
-                if self.seen.insert((found.extent.start, found.extent.end)) {
+            let susp = susp::entries(self.content, &found.system, tree.block)?;
+            let name = format!("{path}{}", found.display(tree.is_joliet, &susp));
+            // A directory that lies too deep for ISO 9660 is named here and stored elsewhere (RRIP §4.1.5.1).
+            let moved = susp.iter().find(|entry| entry.kind == b"CL").map(|entry| moved(self.content, entry, tree.block)).transpose()?;
+            if found.is_directory() || moved.is_some() {
+                let found = moved.unwrap_or(found);
+                if self.directories.insert(found.extent.clone()) {
                     self.directory(tree, &found, &format!("{name}/"), depth + 1, sink)?;
                 }
                 continue;
@@ -239,13 +255,8 @@ impl Walk<'_> {
                 continue;
             }
             let extents = std::mem::take(&mut parts);
-            let key = (extents.first().map_or(0, |first| first.start), extents.last().map_or(0, |last| last.end));
             let is_empty = extents.iter().all(Range::is_empty);
-            if !is_empty && !self.seen.insert(key) {
-                continue;
-            }
-            let susp = found.susp();
-            let has = |kind: &[u8]| susp.iter().any(|(found, _)| *found == kind);
+            let has = |kind: &[u8]| susp.iter().any(|entry| entry.kind == kind);
             let unreadable = if found.is_interleaved {
                 Some("the file is interleaved with others, which can not be read")
             } else if has(b"ZF") {
@@ -253,9 +264,12 @@ impl Walk<'_> {
             } else {
                 None
             };
-            // Empty files stand in every tree, and links have no content: one tree is enough for them.
+            // Empty files stand in every tree, and links have no content: one tree is enough for them. What can not be read
+            // is told of each name.
             let note = has(b"SL").then_some("symbolic link, not followed");
-            if !is_empty || !self.files.iter().any(|file| file.name == name) {
+            let by_name = is_empty || unreadable.is_some();
+            let is_new = if by_name { self.names.insert((name.clone(), unreadable.is_some())) } else { self.extents.insert(extents.clone()) };
+            if is_new {
                 self.files.push(File { name, extents, note, unreadable });
             }
         }

@@ -67,6 +67,9 @@ impl Extractor for Rar {
         sink.announce(members.len() as u64)?;
         for member in &members {
             sink.count()?;
+            if member.has_hidden_data {
+                sink.blocked(member.entry(), Code::Failed, "a link or directory has data, which can not be looked at".into());
+            }
             if member.split {
                 sink.blocked(member.entry(), Code::Failed, "the file continues in another volume of the archive".into());
             }
@@ -153,6 +156,8 @@ struct Member {
     note: Option<&'static str>,
     encrypted: bool,
     split: bool,
+    /// The library gives nothing of links and directories; other programs do if there is something.
+    has_hidden_data: bool,
     pending: bool,
 }
 
@@ -167,6 +172,7 @@ impl Member {
             note: is_link.then_some("link, not followed"),
             encrypted: meta.is_encrypted,
             split,
+            has_hidden_data: (is_link || meta.is_directory) && meta.packed_size > 0,
             pending: !split && !meta.is_directory && !is_link,
         }
     }

@@ -192,6 +192,98 @@ fn a_second_session_is_refused_and_unlisted_sectors_are_looked_at() {
     assert_eq!(Case::new("a.iso", &udf).run().root.verdict.code, Code::UnsupportedFileType);
 }
 
+/// An image of one tree: its root directory in sector 20, these contents from these sectors on.
+fn image(root: &[Vec<u8>], sectors: &[(usize, Vec<u8>)]) -> Vec<u8> {
+    let mut out = vec![0; 40 * 2048];
+    let mut put = |sector: usize, bytes: &[u8]| out[sector * 2048..sector * 2048 + bytes.len()].copy_from_slice(bytes);
+    put(16, &make::volume(1, 20, 40));
+    put(17, &make::volume(255, 0, 0));
+    put(20, &[make::record(&[0], 20, 2048, 2), make::record(&[1], 20, 2048, 2), root.concat()].concat());
+    sectors.iter().for_each(|(sector, bytes)| put(*sector, bytes));
+    out
+}
+
+/// A directory record with entries of SUSP: signature and data.
+fn with_susp(record: Vec<u8>, entries: &[(&[u8; 2], Vec<u8>)]) -> Vec<u8> {
+    let mut out = [record, susp(entries)].concat();
+    out.resize(out.len().next_multiple_of(2), 0);
+    out[0] = u8::try_from(out.len()).unwrap();
+    out
+}
+
+fn susp(entries: &[(&[u8; 2], Vec<u8>)]) -> Vec<u8> {
+    entries.iter().flat_map(|(kind, data)| [&kind[..], &[u8::try_from(data.len() + 4).unwrap(), 1], data].concat()).collect()
+}
+
+fn both(values: &[u32]) -> Vec<u8> {
+    values.iter().flat_map(|value| [value.to_le_bytes(), value.to_be_bytes()].concat()).collect()
+}
+
+#[test]
+fn files_and_directories_of_an_image_do_not_hide_one_another() {
+    let below = [make::record(&[0], 25, 2048, 2), make::record(&[1], 20, 2048, 2), make::record(b"EVIL.7Z;1", 26, evil().len(), 0)].concat();
+    let directory = make::record(b"DIR", 25, 2048, 2);
+    let contents = [(25, below), (26, evil())];
+    // As if it were a file, before the directory itself; the evil file begins behind what is none.
+    let content = image(&[make::record(b"A.;1", 25, 2048, 0), directory], &contents);
+    found("a directory that is a file as well", "a.iso", &content);
+    // Relocated: named by a record that is a file's (RRIP `CL`), and stored where no directory tells.
+    let content = image(&[with_susp(make::record(b"DEEP.;1", 0, 0, 0), &[(b"CL", both(&[25]))])], &contents);
+    found("a directory that was moved", "a.iso", &content);
+    let content = image(&[with_susp(make::record(b"DEEP.;1", 0, 0, 0), &[(b"CL", both(&[30]))])], &contents);
+    assert_eq!(Case::new("a.iso", &content).run().root.verdict.code, Code::Failed);
+
+    // Of two files that begin and end alike one has a part more.
+    let parts = |sectors: &[usize]| {
+        let last = sectors.len() - 1;
+        let part = |(n, sector): (usize, &usize)| make::record(b"PARTS.;1", *sector, 2048, if n < last { 0x80 } else { 0 });
+        sectors.iter().enumerate().flat_map(part).collect::<Vec<u8>>()
+    };
+    // Not compressed: only the whole is an archive that opens.
+    let whole = make::sevenz(&[("big", vec![b'.'; 3_000]), ("eicar.com", eicar())], &[sevenz_rust2::EncoderMethod::COPY.into()]);
+    let mut whole = [&whole[..], &vec![0; 3 * 2048 - whole.len()]].concat();
+    whole.truncate(3 * 2048);
+    let content = image(&[parts(&[30, 32]), parts(&[30, 31, 32])], &[(30, whole)]);
+    let report = Case::new("a.iso", &content).run();
+    assert!(report.children.iter().any(|child| child.verdict.code == Code::Infected && child.depth == 2), "{:?}", lines(&report));
+}
+
+#[test]
+fn what_linux_decompresses_on_reading_is_not_clean() {
+    let compressed = |at_once: bool| {
+        let zf = (b"ZF", [&b"pz\x04\x0f"[..], &both(&[100])].concat());
+        let entries = if at_once { vec![zf.clone()] } else { vec![(b"CE", both(&[35, 8, u32::try_from(susp(&[zf.clone()]).len()).unwrap()]))] };
+        image(
+            &[make::record(b"A.TXT;1", 30, TEXT.len(), 0), with_susp(make::record(b"A.TXT;1", 30, TEXT.len(), 0), &entries)],
+            &[(30, TEXT.to_vec()), (35, [vec![0; 8], susp(&[zf])].concat())],
+        )
+    };
+    for at_once in [true, false] {
+        assert_eq!(Case::new("a.iso", &compressed(at_once)).run().root.verdict.code, Code::Failed, "at once: {at_once}");
+    }
+    let round = with_susp(make::record(b"A.TXT;1", 30, TEXT.len(), 0), &[(b"CE", both(&[35, 0, 28]))]);
+    let content = image(&[round], &[(30, TEXT.to_vec()), (35, susp(&[(b"CE", both(&[35, 0, 28]))]))]);
+    assert_eq!(Case::new("a.iso", &content).run().root.verdict.code, Code::Failed);
+    let mut hybrid = make::iso(&clean());
+    hybrid[1024..1026].copy_from_slice(b"H+");
+    assert_eq!(Case::new("a.iso", &hybrid).run().root.verdict.code, Code::UnsupportedFileType);
+}
+
+#[test]
+fn data_of_a_cabinet_that_belong_to_no_file_are_looked_at_and_refused() {
+    let cabinet = make::cab(&[("text.txt", TEXT.to_vec()), ("eicar.com", eicar())], cab::CompressionType::None);
+    let size_of = |name: &[u8]| cabinet.windows(name.len()).position(|found| found == name).unwrap() - 16;
+    for (name, size) in [(&b"text.txt\0"[..], TEXT.len() - 10), (b"eicar.com\0", 5)] {
+        let mut content = cabinet.clone();
+        content[size_of(name)..][..4].copy_from_slice(&u32::try_from(size).unwrap().to_le_bytes());
+        let report = Case::new("a.cab", &content).run();
+        assert!(lines(&report).iter().any(|line| line.ends_with("a.cab/[data of no file]")), "{:?}", lines(&report));
+        assert!(report.root.verdict.all.contains(&Code::Failed), "{:?}", report.root.verdict);
+    }
+    // The payload of a package with large files.
+    assert_eq!(Case::new("payload", b"07070X00000000evil").run().root.verdict.code, Code::UnsupportedFileType);
+}
+
 #[test]
 fn sparse_files_are_put_together() {
     let eicar = eicar();
