@@ -67,11 +67,8 @@ impl Extractor for Rar {
         sink.announce(members.len() as u64)?;
         for member in &members {
             sink.count()?;
-            if member.has_hidden_data {
-                sink.blocked(member.entry(), Code::Failed, "a link or directory has data, which can not be looked at".into());
-            }
-            if member.split {
-                sink.blocked(member.entry(), Code::Failed, "the file continues in another volume of the archive".into());
+            if let Some(why) = member.refused {
+                sink.blocked(member.entry(), Code::Failed, why.into());
             }
         }
         let is_solid = archive.members().any(|member| member.is_solid()) || is_solid(&archive);
@@ -155,9 +152,8 @@ struct Member {
     size: u64,
     note: Option<&'static str>,
     encrypted: bool,
-    split: bool,
-    /// The library gives nothing of links and directories; other programs do if there is something.
-    has_hidden_data: bool,
+    /// Why nobody here can have its content, though it has some.
+    refused: Option<&'static str>,
     pending: bool,
 }
 
@@ -171,8 +167,14 @@ impl Member {
             size: meta.unpacked_size,
             note: is_link.then_some("link, not followed"),
             encrypted: meta.is_encrypted,
-            split,
-            has_hidden_data: (is_link || meta.is_directory) && meta.packed_size > 0,
+            refused: if split {
+                Some("the file continues in another volume of the archive")
+            } else if (is_link || meta.is_directory) && meta.packed_size > 0 {
+                // The library gives nothing of these; other programs do.
+                Some("a link or directory has data, which can not be looked at")
+            } else {
+                None
+            },
             pending: !split && !meta.is_directory && !is_link,
         }
     }

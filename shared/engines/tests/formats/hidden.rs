@@ -252,7 +252,8 @@ fn files_and_directories_of_an_image_do_not_hide_one_another() {
 fn what_linux_decompresses_on_reading_is_not_clean() {
     let compressed = |at_once: bool| {
         let zf = (b"ZF", [&b"pz\x04\x0f"[..], &both(&[100])].concat());
-        let entries = if at_once { vec![zf.clone()] } else { vec![(b"CE", both(&[35, 8, u32::try_from(susp(&[zf.clone()]).len()).unwrap()]))] };
+        let entries =
+            if at_once { vec![zf.clone()] } else { vec![(b"CE", both(&[35, 8, u32::try_from(susp(std::slice::from_ref(&zf)).len()).unwrap()]))] };
         image(
             &[make::record(b"A.TXT;1", 30, TEXT.len(), 0), with_susp(make::record(b"A.TXT;1", 30, TEXT.len(), 0), &entries)],
             &[(30, TEXT.to_vec()), (35, [vec![0; 8], susp(&[zf])].concat())],
