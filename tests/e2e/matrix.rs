@@ -53,7 +53,7 @@ fn bodies(id: u64) -> Vec<Body> {
 /// Values of every kind, in and out of many ranges.
 fn values() -> Vec<Value> {
     let texts = ["", "\u{0}", "no such word", "🂡/\\\"'<>", "s3://A/x"].map(Value::from);
-    let long = Value::from("x".repeat(2000));
+    let long = Value::from("x".repeat(3000));
     let numbers = [json!(-1), json!(0), json!(0.5), json!(1e30), json!(u64::MAX), json!(i64::MIN), json!(1_000_001), json!(4_000_000_000_u64)];
     let others = [
         Value::Null,

@@ -202,6 +202,38 @@ async fn a_new_password_ends_the_other_sessions_and_must_keep_the_policy() {
 }
 
 #[tokio::test]
+async fn guesses_of_an_old_password_side_by_side_gain_nothing() {
+    let admin = Target::client();
+    let user = created(&admin, json!({ "password": GOOD })).await;
+    let own = session(&admin, user["name"].as_str().unwrap(), GOOD).await;
+    let guess = async |old: &str| {
+        let body = json!({ "old_password": old, "new_password": "another horse altogether" });
+        own.post_json("/user/changepassword", &body).await
+    };
+    let guesses: Vec<String> = (0..8).map(|n| format!("guess {n}")).collect();
+    for answer in join_all(guesses.iter().map(|old| guess(old))).await {
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+    }
+    let locked = guess(GOOD).await;
+    assert_eq!((locked.status, locked.err()), (StatusCode::BAD_REQUEST, "The old password is wrong."));
+    send(admin.request(Method::POST, &format!("{}/unlock", path(&user)))).await;
+    assert_eq!(guess(GOOD).await.status, StatusCode::OK);
+}
+
+/// Longer than any key of the table may be.
+#[tokio::test]
+async fn names_without_end_are_nobodys() {
+    let (admin, endless) = (Target::client(), "x".repeat(3_000));
+    assert_eq!(login(&admin, &endless, GOOD).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(login(&admin, &format!("{endless}/{endless}"), GOOD).await.status, StatusCode::FORBIDDEN);
+    let hash = "0".repeat(64);
+    let found = send(admin.request(Method::GET, &format!("/hash/{hash}")).header("rule", &endless)).await;
+    assert_eq!((found.status, &found.json), (StatusCode::OK, &json!({ hash: "Not Found" })));
+    let log = admin.get(&format!("/admin/auditlog?user={endless}")).await;
+    assert!(log.status == StatusCode::BAD_REQUEST && log.err().contains("`user`"), "{log:?}");
+}
+
+#[tokio::test]
 async fn three_failed_logins_lock_for_five_minutes_or_until_released() {
     let (target, admin) = (Target::get(), Target::client());
     let user = created(&admin, json!({ "password": GOOD })).await;

@@ -101,8 +101,12 @@ impl Front {
 
     /// An upload of `length` bytes, of which the first `sent` are on their way.
     async fn begin(&self, length: usize, sent: usize) -> TcpStream {
+        self.begin_at("/file", length, sent).await
+    }
+
+    async fn begin_at(&self, path: &str, length: usize, sent: usize) -> TcpStream {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        let head = format!("POST /file HTTP/1.1\r\nHost: front\r\nConnection: close\r\napikey: {KEY}\r\nContent-Length: {length}\r\n\r\n");
+        let head = format!("POST {path} HTTP/1.1\r\nHost: front\r\nConnection: close\r\napikey: {KEY}\r\nContent-Length: {length}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&vec![b'a'; sent]).await.unwrap();
         stream
@@ -257,6 +261,13 @@ async fn it_bounds_what_runs_at_once_and_knows_its_clients_by_the_last_hop() {
     assert_eq!(client.post_file(unique("small"), &[]).await.status, StatusCode::OK, "small ones have room");
     first.write_all(&vec![b'a'; MIB - 1]).await.unwrap();
     drop(first);
+
+    // Nor does who asks for hashes slowly keep an upload out.
+    let _asking = [front.begin_at("/hash", MIB / 2, 1).await, front.begin_at("/metascan_rest/hash", MIB / 2, 1).await];
+    let end = Instant::now() + PATIENCE;
+    while !answer(front.begin(MIB, MIB).await).await.0.starts_with("HTTP/1.1 200") {
+        assert!(Instant::now() < end, "the first upload's place was given back");
+    }
 
     let wrong = json!({ "user": "admin", "password": "wrong" });
     let logins = futures::future::join_all((0..4).map(|_| client.post_json("/login", &wrong))).await;

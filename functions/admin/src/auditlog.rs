@@ -18,6 +18,8 @@ use crate::Admin;
 const PAGE: usize = 50;
 /// Entries of a page, at most.
 const MAX_PAGE: usize = 500;
+/// Longest name with its directory that is asked for, in bytes.
+const LONGEST_USER: usize = 512;
 /// Without `from`, entries of this time before `to`, ms.
 const WINDOW: i64 = 31 * 24 * 3_600_000;
 
@@ -79,10 +81,14 @@ impl Asked {
             let tail = cursor.get(14..).is_none_or(|tail| tail.bytes().all(|b| b.is_ascii_hexdigit()));
             if given_out && time && tail { Ok(cursor) } else { Err("`cursor` is none that was given out.".to_owned()) }
         });
+        let user = text("user");
+        if user.as_ref().is_some_and(|user| user.len() > LONGEST_USER) {
+            return Err(format!("`user` has more than {LONGEST_USER} bytes."));
+        }
         let known =
             |text: String| if text.contains('/') || ["anonymous", "system"].contains(&text.as_str()) { text } else { format!("LOCAL/{text}") };
         Ok(Self {
-            filter: Filter { from: time("from")?.unwrap_or(to - WINDOW), to, user: text("user").map(known), action: text("action") },
+            filter: Filter { from: time("from")?.unwrap_or(to - WINDOW), to, user: user.map(known), action: text("action") },
             cursor: cursor.transpose()?,
             size: size.transpose()?.unwrap_or(PAGE),
         })

@@ -18,7 +18,7 @@ use portcullis_core::http::error::{ApiError, ErrorCode};
 use portcullis_core::http::fields::{Fields, bad, strict};
 use portcullis_core::http::origin::Origin;
 use portcullis_core::store::StoreError;
-use portcullis_core::store::identity::{FIRST_ADMIN_NAME, KeyOwner, LOCAL_DIRECTORY, Opened, Refused, Session, User, digest};
+use portcullis_core::store::identity::{FIRST_ADMIN_NAME, KeyOwner, LOCAL_DIRECTORY, Opened, Refused, Replaced, Session, User, digest};
 use serde_json::{Value, json};
 
 use crate::revision::too_busy;
@@ -85,7 +85,7 @@ async fn verified(known: Option<&Known>, given: &str) -> Result<bool, ApiError> 
 
 async fn fits(given: &str, hash: Option<String>) -> Result<bool, ApiError> {
     let given = given.to_owned();
-    tokio::task::spawn_blocking(move || password::verify(&given, hash.as_deref())).await.map_err(|e| ApiError::caused(ErrorCode::Internal, e))
+    password::apart(move || password::verify(&given, hash.as_deref())).await
 }
 
 /// Counts a failed login and locks when it was one too many; while a lock is in force it only goes to the audit log.
@@ -147,7 +147,7 @@ pub(crate) async fn change_password(State(auth): State<Authenticator>, FileCalle
         let (before, revision) = auth.identity().versioned(id).await?.ok_or(ErrorCode::BadKey)?;
         let directory = world.directories.by_id(before.directory_id).ok_or(ErrorCode::BadKey)?;
         let locked = auth.identity().failures(id, now_ms()).await?.is_locked(now_ms());
-        if !fits(&old, before.password_hash.clone()).await? || locked {
+        if locked || !fits(&old, before.password_hash.clone()).await? {
             failed(&auth, caller.origin(), Some((&before, directory))).await?;
             return Err(bad("The old password is wrong."));
         }
@@ -157,8 +157,7 @@ pub(crate) async fn change_password(State(auth): State<Authenticator>, FileCalle
         }
         if hash.is_none() {
             let clear = clear.clone();
-            let made = tokio::task::spawn_blocking(move || password::hash(&clear)).await.map_err(|e| ApiError::caused(ErrorCode::Internal, e))?;
-            hash = Some(made.map_err(bad)?);
+            hash = Some(password::apart(move || password::hash(&clear)).await?.map_err(bad)?);
         }
         let after =
             User { password_hash: hash.clone(), sessions_since: now_ms(), kept_session: caller.session().map(str::to_owned), ..before.clone() };
@@ -169,7 +168,10 @@ pub(crate) async fn change_password(State(auth): State<Authenticator>, FileCalle
             before: before.told(),
             after: after.told_changed(&before),
         };
-        match auth.identity().update_user(auth.audit(), &change, (&before, revision), &after, world.guard).await? {
+        // A lock that came meanwhile counts, however many guess side by side.
+        let unlocked = auth.identity().unlocked(id, now_ms())?;
+        let replaced = Replaced { before: Some((before, revision)), after };
+        match auth.identity().change_many(auth.audit(), &change, vec![unlocked], &[replaced], Some(world.guard)).await? {
             None => return Ok(Json(json!({ "success": true }))),
             Some(Refused::Name | Refused::Key | Refused::Revision | Refused::Guard) => {}
         }

@@ -177,7 +177,7 @@ impl Scan {
         let root = report.root.verdict.code.is_blocked().then(|| (submission.id.clone(), report.root.digests.clone()));
         for (id, digests) in root.into_iter().chain(blocked_children(&submission.id, report)).filter(|(_, digests)| !digests.sha256.is_empty()) {
             if !self.is_held_back(&id, &digests).await? {
-                self.hashes.overrule(&id, &digests, &submission.rule, submission.created_at + self.life_ms().await?).await?;
+                self.hashes.overrule(&id, &digests, &submission.rule, submission.created_at, self.life_ms().await?).await?;
             }
         }
         Ok(())

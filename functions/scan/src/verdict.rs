@@ -134,7 +134,7 @@ impl Scan {
         if files.is_empty() {
             return Ok(());
         }
-        self.hashes.record(&files, &submission.rule, submission.created_at + self.life_ms().await?).await
+        self.hashes.record(&files, &submission.rule, submission.created_at, self.life_ms().await?).await
     }
 
     /// How long what a submission leaves behind lives, ms. A setting that can not be read is waited for: it loses no file.

@@ -19,7 +19,7 @@ use portcullis_core::auth::accounts::has_all;
 use portcullis_core::auth::custom::Roles;
 use portcullis_core::auth::directory::Directories;
 use portcullis_core::auth::roles::{Right, Rights};
-use portcullis_core::auth::{Actor, Caller};
+use portcullis_core::auth::{Actor, Caller, password};
 use portcullis_core::clock::{iso, now_ms};
 use portcullis_core::domain::engine::CATALOGUE;
 use portcullis_core::http::body::header;
@@ -59,7 +59,7 @@ pub(crate) async fn export(Shared(admin): Shared<Admin>, caller: Caller, headers
         has_all(&caller, Rights::ALL)?;
         let by = caller.require(Right::UsersWrite)?;
         let plain = serde_json::to_vec(&accounts.secrets()).map_err(|e| ApiError::caused(ErrorCode::Internal, e))?;
-        let sealed = blocking(move || sealed::seal(&password, &plain)).await?;
+        let sealed = password::apart(move || sealed::seal(&password, &plain)).await?;
         exported["secrets"] = json!(sealed.ok_or_else(no_memory)?);
         admin.auth.audit().note(&Change::event(by, "config.export", "secrets")).await?;
     }
@@ -101,11 +101,6 @@ pub(crate) async fn import(Shared(admin): Shared<Admin>, caller: Caller, headers
     Err(ApiError::with_text(ErrorCode::Conflict, "Others change settings at the same time: try again."))
 }
 
-/// Takes some 100 ms of a core.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::caused(ErrorCode::Internal, e))
-}
-
 /// The secrets of a file, opened. Left out, credentials stay as they are; but that they are not wanted has to be said.
 async fn secrets_of(sealed: Option<&Value>, password: Option<String>) -> Result<Option<Secrets>, ApiError> {
     let Some(sealed) = sealed else { return Ok(None) };
@@ -113,7 +108,7 @@ async fn secrets_of(sealed: Option<&Value>, password: Option<String>) -> Result<
     let Some(password) = password else {
         return Err(bad(format!("`secrets` needs its password in the header `{HEADER}`; without `secrets`, credentials stay as they are.")));
     };
-    let opened = blocking(move || sealed::open(&password, &sealed)).await?;
+    let opened = password::apart(move || sealed::open(&password, &sealed)).await?;
     let plain = opened.ok_or_else(|| bad(format!("`secrets` does not open with this `{HEADER}`.")))?;
     Secrets::parse(&plain).map(Some).map_err(bad)
 }

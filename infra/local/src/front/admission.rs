@@ -27,12 +27,16 @@ use super::{FrontOptions, Service};
 pub const HEALTH: &str = "/livez";
 /// Bodies up to this length, in bytes, do not count as large.
 const SMALL: u64 = 64 * 1024;
+/// Larger bodies that are no uploads (JSON of at most 1 MiB), side by side.
+const OTHERS: usize = 32;
 const FORWARDED: &str = "x-forwarded-for";
 
 struct Guard {
     api: Router,
     load_balancer: Vec<IpNet>,
-    uploads: Arc<Semaphore>,
+    uploads: Semaphore,
+    /// Places for large bodies of other kinds: who sends those slowly keeps no upload out.
+    others: Semaphore,
     logins: Logins,
     stopping: watch::Receiver<bool>,
     cutting: watch::Receiver<bool>,
@@ -43,7 +47,8 @@ pub(super) fn guarded(api: Router, options: &FrontOptions, stopping: watch::Rece
     let guard = Arc::new(Guard {
         api,
         load_balancer: options.load_balancer.clone(),
-        uploads: Arc::new(Semaphore::new(options.max_uploads)),
+        uploads: Semaphore::new(options.max_uploads),
+        others: Semaphore::new(OTHERS),
         logins: Logins::new(options.logins_per_second),
         stopping,
         cutting,
@@ -61,13 +66,15 @@ impl Guard {
             request.extensions_mut().insert(ConnectInfo(client));
         }
         let path = request.uri().path();
-        if request.method() == Method::POST && path.strip_prefix(LEGACY_PREFIX).unwrap_or(path) == "/login" && !self.logins.take(Instant::now()) {
+        let path = path.strip_prefix(LEGACY_PREFIX).unwrap_or(path);
+        if request.method() == Method::POST && path == "/login" && !self.logins.take(Instant::now()) {
             return too_busy();
         }
         let large = request.body().size_hint().upper().is_none_or(|size| size > SMALL);
-        let _place = match large.then(|| self.uploads.try_acquire()) {
+        let places = if path.starts_with("/file") { &self.uploads } else { &self.others };
+        let _place = match large.then(|| places.try_acquire()) {
             Some(Err(_)) => {
-                tracing::warn!("an upload was turned away: as many are running as may");
+                tracing::warn!("a large request was turned away: as many are running as may");
                 return too_busy();
             }
             Some(Ok(place)) => Some(place),

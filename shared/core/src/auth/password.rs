@@ -3,17 +3,30 @@
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+
+use crate::http::error::{ApiError, ErrorCode};
 
 /// Longest password looked at, in bytes.
 const LONGEST: usize = 1024;
 /// A hash that no password has: unknown users cost the same time as known ones.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$r0yKzZ8rN9xvGoZ1sH3bQn9e9w7cJm0sY8b1mX2uY4E";
 
+/// Runs work on passwords on a blocking thread, a few at a time: each takes some 20 MiB, of an import 64.
+///
+/// # Errors
+/// 500 when it panicked.
+pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    static ROOM: Semaphore = Semaphore::const_new(4);
+    let _place = ROOM.acquire().await.map_err(|e| ApiError::caused(ErrorCode::Internal, e))?;
+    tokio::task::spawn_blocking(work).await.map_err(|e| ApiError::caused(ErrorCode::Internal, e))
+}
+
 fn hasher() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19_456, 2, 1, None).unwrap_or_default())
 }
 
-/// The PHC string of a password. Takes some 25 ms: call it on a blocking thread.
+/// The PHC string of a password. Takes some 25 ms: call it by [`apart`].
 ///
 /// # Errors
 /// When the password is empty or longer than 1 KiB, or the system has no randomness.

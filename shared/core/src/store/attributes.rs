@@ -17,6 +17,9 @@ pub(crate) fn n(value: impl Into<i128>) -> AttributeValue {
     AttributeValue::N(value.into().to_string())
 }
 
+/// Longest text of a caller that goes into a key, in bytes: longer than any name, and a sort key has 1 024 at most.
+pub(crate) const LONGEST_TEXT: usize = 900;
+
 /// The two key attributes.
 pub(crate) fn key(pk: impl Into<String>, sk: impl Into<String>) -> Item {
     HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])

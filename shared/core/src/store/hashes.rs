@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 
 use super::StoreError;
-use super::attributes::{Item, is_expired, key, n, s, text};
+use super::attributes::{Item, LONGEST_TEXT, is_expired, key, n, s, text};
 use crate::clock::now_ms;
 use crate::domain::id::DataId;
 use crate::domain::report::Digests;
@@ -29,8 +29,10 @@ impl Hashes {
     }
 
     /// Makes `id` the newest result of each content, under any rule and under `rule`, unless a newer one is known:
-    /// a message that is delivered again must not bring an old result back. `expires_at` (ms) tells which is newer.
-    pub async fn record(&self, files: &[(DataId, Digests)], rule: &str, expires_at: i64) -> Result<(), StoreError> {
+    /// a message that is delivered again must not bring an old result back. `created_at` of the submission (ms) tells which is
+    /// newer; the entries live for `life_ms` from then on.
+    pub async fn record(&self, files: &[(DataId, Digests)], rule: &str, created_at: i64, life_ms: i64) -> Result<(), StoreError> {
+        let expires_at = created_at.saturating_add(life_ms);
         // The same content twice in one archive has one entry: the first (worst) stays.
         let mut contents = HashSet::new();
         let files: Vec<_> = files.iter().filter(|(_, digests)| contents.insert(digests.sha256.as_str())).collect();
@@ -38,8 +40,8 @@ impl Hashes {
         let mut named = HashSet::new();
         for files in files.chunks(PARALLEL) {
             let newest = files.iter().map(|(id, digests)| async move {
-                let any = self.put_newest(&digests.sha256, "ANY".into(), id, expires_at);
-                let of_rule = self.put_newest(&digests.sha256, rule_key(rule), id, expires_at);
+                let any = self.put_newest(&digests.sha256, "ANY".into(), id, created_at, expires_at);
+                let of_rule = self.put_newest(&digests.sha256, rule_key(rule), id, created_at, expires_at);
                 Ok::<_, StoreError>(futures::future::try_join(any, of_rule).await?.0)
             });
             let newest = futures::future::try_join_all(newest).await?;
@@ -59,16 +61,17 @@ impl Hashes {
     }
 
     /// Makes `id` the result of a content although a newer one is known: for a verdict that holds back what the newer one
-    /// let through. How long the entries live stays; `expires_at` (ms) is for those that are not there.
-    pub async fn overrule(&self, id: &DataId, digests: &Digests, rule: &str, expires_at: i64) -> Result<(), StoreError> {
+    /// let through. How old the entries are and how long they live stays; the times are for those that are not there.
+    pub async fn overrule(&self, id: &DataId, digests: &Digests, rule: &str, created_at: i64, life_ms: i64) -> Result<(), StoreError> {
         for sk in ["ANY".to_owned(), rule_key(rule)] {
             self.client
                 .update_item()
                 .table_name(&self.table)
                 .set_key(Some(key(format!("HASH#{}", digests.sha256), sk)))
-                .update_expression("SET data_id = :id, expires_at = if_not_exists(expires_at, :expires)")
+                .update_expression("SET data_id = :id, made_at = if_not_exists(made_at, :made), expires_at = if_not_exists(expires_at, :expires)")
                 .expression_attribute_values(":id", s(id.as_str()))
-                .expression_attribute_values(":expires", n(expires_at / 1000))
+                .expression_attribute_values(":made", n(created_at))
+                .expression_attribute_values(":expires", n(created_at.saturating_add(life_ms) / 1000))
                 .send()
                 .await
                 .map_err(|e| StoreError::from_sdk("write the hash index", e))?;
@@ -93,15 +96,19 @@ impl Hashes {
         Ok(self.read(sha256, cache_key(key), "data_id").await?.as_deref().and_then(DataId::parse))
     }
 
-    /// Whether the entry was written: not when a newer one is there.
-    async fn put_newest(&self, sha256: &str, sk: String, id: &DataId, expires_at: i64) -> Result<bool, StoreError> {
+    /// Whether the entry was written: not when a newer one is there. How long entries live says nothing of that: it can be
+    /// shortened between two of them.
+    async fn put_newest(&self, sha256: &str, sk: String, id: &DataId, created_at: i64, expires_at: i64) -> Result<bool, StoreError> {
+        let mut item = entry(sha256, sk, "data_id", id.as_str(), expires_at);
+        item.insert("made_at".into(), n(created_at));
         let result = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(entry(sha256, sk, "data_id", id.as_str(), expires_at)))
-            .condition_expression("attribute_not_exists(pk) OR expires_at <= :expires")
-            .expression_attribute_values(":expires", n(expires_at / 1000))
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(made_at) OR made_at <= :made OR expires_at <= :now")
+            .expression_attribute_values(":made", n(created_at))
+            .expression_attribute_values(":now", n(now_ms() / 1000))
             .send()
             .await;
         match result.map_err(|e| StoreError::from_sdk("write the hash index", e)) {
@@ -131,6 +138,9 @@ impl Hashes {
 
     /// The newest result for a digest (32, 40, 64 or 128 hex characters, any case), of `rule` if given.
     pub async fn newest(&self, digest: &str, rule: Option<&str>) -> Result<Option<DataId>, StoreError> {
+        if rule.is_some_and(|rule| rule.len() > LONGEST_TEXT) {
+            return Ok(None);
+        }
         let digest = digest.to_ascii_lowercase();
         let sha256 = match digest.len() {
             64 => digest,

@@ -12,7 +12,7 @@ const RULE: &str = "File process";
 /// Records a content under a new id; `age` in ms.
 async fn record(hashes: &Hashes, content: u64, rule: &str, age: i64) -> DataId {
     let id = DataId::random();
-    hashes.record(&[(id.clone(), digests(content))], rule, now_ms() + HOUR - age).await.unwrap();
+    hashes.record(&[(id.clone(), digests(content))], rule, now_ms() - age, HOUR).await.unwrap();
     id
 }
 
@@ -63,7 +63,7 @@ async fn a_newer_result_replaces_an_older_one_and_never_the_other_way_round() {
     assert_eq!(hashes.newest(&digests(1).sha1, None).await.unwrap().as_ref(), Some(&old));
     let new = record(&hashes, 1, RULE, 0).await;
     // The old message is delivered again.
-    hashes.record(&[(old, digests(1))], RULE, now_ms() + HOUR - 60_000).await.unwrap();
+    hashes.record(&[(old, digests(1))], RULE, now_ms() - 60_000, HOUR).await.unwrap();
     for digest in all_four(&digests(1)) {
         assert_eq!(hashes.newest(digest, None).await.unwrap().as_ref(), Some(&new));
         assert_eq!(hashes.newest(digest, Some(RULE)).await.unwrap().as_ref(), Some(&new));
@@ -76,12 +76,27 @@ async fn a_newer_result_replaces_an_older_one_and_never_the_other_way_round() {
 }
 
 #[tokio::test]
+async fn the_newer_result_counts_also_when_it_is_kept_for_less_long() {
+    let table = Table::new().await;
+    let hashes = table.hashes();
+    let files = |id: &DataId| [(id.clone(), digests(1))];
+    let (old, new) = (DataId::random(), DataId::random());
+    hashes.record(&files(&old), RULE, now_ms() - 60_000, 720 * HOUR).await.unwrap();
+    hashes.record(&files(&new), RULE, now_ms(), HOUR).await.unwrap();
+    for digest in all_four(&digests(1)) {
+        assert_eq!(hashes.newest(digest, None).await.unwrap().as_ref(), Some(&new));
+    }
+    hashes.record(&files(&old), RULE, now_ms() - 60_000, 720 * HOUR).await.unwrap();
+    assert_eq!(hashes.newest(&digests(1).md5, Some(RULE)).await.unwrap(), Some(new));
+}
+
+#[tokio::test]
 async fn the_same_content_twice_in_one_call_is_one_entry_and_the_first_stays() {
     let table = Table::new().await;
     let hashes = table.hashes();
     let ids: Vec<DataId> = (0..3).map(|_| DataId::random()).collect();
     let files: Vec<_> = ids.iter().cloned().zip([1, 2, 1].map(digests)).collect();
-    hashes.record(&files, RULE, now_ms() + HOUR).await.unwrap();
+    hashes.record(&files, RULE, now_ms(), HOUR).await.unwrap();
     assert_eq!(hashes.newest(&digests(1).md5, None).await.unwrap(), ids.first().cloned());
     assert_eq!(hashes.newest(&digests(2).md5, None).await.unwrap(), ids.get(1).cloned());
 }
@@ -92,7 +107,7 @@ async fn contents_made_to_share_an_md5_are_both_recorded() {
     let hashes = table.hashes();
     let twin = Digests { md5: digests(1).md5, ..digests(2) };
     let (first, second) = (DataId::random(), DataId::random());
-    hashes.record(&[(first.clone(), digests(1)), (second.clone(), twin.clone())], RULE, now_ms() + HOUR).await.unwrap();
+    hashes.record(&[(first.clone(), digests(1)), (second.clone(), twin.clone())], RULE, now_ms(), HOUR).await.unwrap();
     assert_eq!(hashes.newest(&twin.sha256, None).await.unwrap(), Some(second.clone()));
     assert_eq!(hashes.newest(&twin.sha512, None).await.unwrap(), Some(second));
     assert_eq!(hashes.newest(&twin.md5, None).await.unwrap(), Some(first));
@@ -103,7 +118,7 @@ async fn more_files_than_fit_a_batch_are_all_found() {
     let table = Table::new().await;
     let hashes = table.hashes();
     let files: Vec<_> = (0..101).map(|content| (DataId::random(), digests(content))).collect();
-    hashes.record(&files, RULE, now_ms() + HOUR).await.unwrap();
+    hashes.record(&files, RULE, now_ms(), HOUR).await.unwrap();
     for (id, digests) in &files {
         assert_eq!(hashes.newest(&digests.md5, Some(RULE)).await.unwrap().as_ref(), Some(id));
     }

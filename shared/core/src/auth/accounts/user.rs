@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::world::World;
 use crate::auth::password;
 use crate::clock::now_ms;
-use crate::http::error::{ApiError, ErrorCode};
+use crate::http::error::ApiError;
 use crate::http::fields::{Fields, Problem, bad};
 use crate::store::identity::{User, digest};
 
@@ -66,7 +66,7 @@ impl SentUser {
         let (mut sent, password) = Self::parse(&mut fields, id).map_err(bad)?;
         if let Some(password) = password {
             let clear = password.clone();
-            let hash = tokio::task::spawn_blocking(move || password::hash(&clear)).await.map_err(|e| ApiError::caused(ErrorCode::Internal, e))?;
+            let hash = password::apart(move || password::hash(&clear)).await?;
             sent.password = Some((password, hash.map_err(bad)?));
         }
         Ok(sent)

@@ -4,7 +4,7 @@
 //! written against the count that was read, so none is lost; a login is written only if no lock is in force at that moment, so no
 //! guess gets in behind the failure that locked.
 
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update};
 
 use super::super::attributes::{Item, n, number};
 use super::{Identity, StoreError, login_key};
@@ -82,6 +82,13 @@ impl Identity {
         let update = update.update_expression("REMOVE failures, failed_at, locked_until").build();
         let update = update.map_err(|e| StoreError::corrupt("release a user", e))?;
         audit.with(change, "release a user", vec![TransactWriteItem::builder().update(update).build()]).await
+    }
+
+    /// The condition that no lock is in force, for a transaction.
+    pub fn unlocked(&self, user_id: u64, now: i64) -> Result<TransactWriteItem, StoreError> {
+        let check = ConditionCheck::builder().table_name(&self.table).set_key(Some(login_key(user_id)));
+        let check = check.condition_expression(NO_LOCK).expression_attribute_values(":now", n(now)).build();
+        Ok(TransactWriteItem::builder().condition_check(check.map_err(|e| StoreError::corrupt("check for a lock", e))?).build())
     }
 
     /// The write of a login: failures are forgotten, the session is the user's newest; only without a lock.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 
-use super::super::attributes::{Item, json, key, n, number};
+use super::super::attributes::{Item, LONGEST_TEXT, json, key, n, number};
 use super::super::transact::transact_or_reason;
 use super::{BATCH, FIRST_ADMIN_ID, Guard, Identity, LOCAL_DIRECTORY, Refused, StoreError, User, apikey_key, login_key, name_key, user_key, user_of};
 use crate::audit::{AuditLog, Change};
@@ -38,6 +38,9 @@ impl Identity {
 
     /// A user by login name in a directory.
     pub async fn user_in(&self, directory: &str, name: &str) -> Result<Option<(User, u64)>, StoreError> {
+        if directory.len() + name.len() > LONGEST_TEXT {
+            return Ok(None);
+        }
         let Some(item) = self.get(name_key(directory, name)).await? else { return Ok(None) };
         match number(&item, "user_id").and_then(|id| u64::try_from(id).ok()) {
             Some(id) => self.versioned(id).await,
