@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::auth::user;
 use crate::support::client::{Client, send, verdict};
 use crate::support::files::{unique, zip};
-use crate::target::{Target, sha256};
+use crate::target::{CLEAN_BUCKET, Target, sha256};
 use crate::ways_in::tags;
 use crate::webhooks::Receiver;
 
@@ -60,6 +60,13 @@ async fn remove_upload(id: &str) {
     }
 }
 
+/// The verdict that the promoted copy of an object is tagged with.
+async fn promoted(key: &str) -> String {
+    let clients = Target::get().clients();
+    let tagging = clients.s3().get_object_tagging().bucket(CLEAN_BUCKET).key(format!("landed/{key}")).send().await.unwrap();
+    tagging.tag_set.into_iter().find(|tag| tag.key == "portcullis:verdict").map(|tag| tag.value).unwrap_or_default()
+}
+
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one rescan at a time: its steps follow each other")]
 async fn a_new_rule_finds_what_was_clean_tells_that_once_and_nothing_else() {
@@ -100,6 +107,8 @@ async fn a_new_rule_finds_what_was_clean_tells_that_once_and_nothing_else() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
+    assert_eq!(promoted(&key).await, "clean");
+
     // The rule comes, and the rescan at once: who judges again looks for new definitions first.
     let rule = format!("rule e2e_rescan {{ strings: $a = \"{mark}\" condition: $a }}");
     let rule_key = format!("yara/{mark}.yar");
@@ -131,6 +140,7 @@ async fn a_new_rule_finds_what_was_clean_tells_that_once_and_nothing_else() {
     let batch_now = client.get(&format!("/file/batch/{batch}")).await.json;
     assert_eq!(batch_now["process_info"]["result"], "Blocked", "{batch_now}");
     assert_eq!(tags(&key, None).await["portcullis:verdict"], "blocked");
+    assert_eq!(promoted(&key).await, "blocked", "the copy in the clean bucket");
     let listed = entry(&client, &name).await;
     assert_eq!((listed["code"].as_u64(), &listed["result"]), (Some(21), &json!("Blocked")), "{listed}");
     assert!(listed["revised_at"].is_string(), "{listed}");
@@ -171,7 +181,7 @@ async fn a_new_rule_finds_what_was_clean_tells_that_once_and_nothing_else() {
     let released = ended(&client).await;
     assert_eq!(counts(&released), [0, 3, 0, 0, 0], "{released}");
     assert_eq!(verdict(&client.result(id).await), (0, "Allowed", ""));
-    assert_eq!(tags(&key, None).await["portcullis:verdict"], "clean");
+    assert_eq!((tags(&key, None).await["portcullis:verdict"].as_str(), promoted(&key).await.as_str()), ("clean", "clean"));
     assert_eq!(client.get(&format!("/file/batch/{batch}")).await.json["process_info"]["result"], "Allowed");
     assert_eq!(told.wait_for(3).await.len(), 3, "once for each change");
     assert_eq!(quiet.all().len(), 1, "nothing is told of what did not change");

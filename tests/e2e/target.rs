@@ -102,7 +102,7 @@ fn rules(inbox: &str) -> Value {
         { "name": "Tolerant", "tolerate": [17, 12] },
         { "name": "No cache", "hash_cache_hours": 0 },
         { "name": "Changing" },
-        { "name": "Rescan", "buckets": [format!("{inbox}/rescan/")] },
+        { "name": "Rescan", "buckets": [format!("{inbox}/rescan/")], "s3": { "promote_to": format!("{CLEAN_BUCKET}/landed/") } },
         { "name": "Parts", "multipart": true },
         { "name": "Few parts", "multipart": true, "max_file_size": 1000 },
         { "name": "Inbox strict", "buckets": [format!("{inbox}/strict/")], "max_file_size": 100 },

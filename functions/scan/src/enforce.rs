@@ -29,6 +29,10 @@ impl Scan {
         // A rule that is gone since: what is blocked is held, as by default.
         let rule = rule.unwrap_or_default();
         let is_watched = object.bucket != self.upload_bucket;
+        // The verdict of before may have promoted it.
+        if is_watched && outcome.revision.is_some() && !rule.s3.promote_to.is_empty() {
+            self.tag_promoted(record, outcome, object, &rule).await?;
+        }
         let done = if outcome.report.verdict.code.is_blocked() {
             let wanted = if is_watched { rule.s3.quarantine } else { rule.quarantine };
             // What was cancelled, or never read, was not found to be anything.
@@ -93,16 +97,47 @@ impl Scan {
     }
 
     async fn promote(&self, record: &Record, outcome: &Outcome, object: &ObjectRef, rule: &Rule) -> Result<(), StoreError> {
-        let (bucket, prefix) = rule.s3.promote_to.split_once('/').unwrap_or((&rule.s3.promote_to, ""));
+        let (bucket, key) = promoted(object, rule);
         if bucket == object.bucket {
             let problem = "a bucket can not be promoted into itself: the copy would be scanned, and promoted again".into();
             return Err(StoreError::Permanent { what: "promote an object", source: problem });
         }
-        let (key, id) = (format!("{prefix}{}", object.key), record.submission.id.to_string());
+        let id = record.submission.id.to_string();
         let tags = Self::verdict_tags(record, outcome);
         let to = Copied { bucket, key: &key, sha256: &outcome.report.digests.sha256, data_id: &id, tags: &tags };
         self.objects.copy_proven(object, to).await?;
         tracing::info!(data_id = %id, bucket, "promoted");
         if rule.s3.remove_promoted { self.objects.remove_version(object).await } else { Ok(()) }
     }
+
+    /// Gives the promoted copy the tags of the verdict that is in force now: with the bucket policy nobody reads one that is blocked.
+    async fn tag_promoted(&self, record: &Record, outcome: &Outcome, object: &ObjectRef, rule: &Rule) -> Result<(), StoreError> {
+        let (bucket, key) = promoted(object, rule);
+        let id = record.submission.id.to_string();
+        let to = Copied { bucket, key: &key, sha256: &outcome.report.digests.sha256, data_id: &id, tags: &[] };
+        let tagged = match self.objects.copy_there(to).await {
+            Ok(Some(copy)) => self.objects.tag(&copy.object, &Self::verdict_tags(record, outcome)).await,
+            // Never promoted, or something newer is in its place.
+            Ok(None) => return Ok(()),
+            Err(error) => Err(error),
+        };
+        match tagged {
+            Err(error) if error.is_retryable() => Err(error),
+            Err(error) => {
+                metrics::count("EnforcementFailures", 1);
+                tracing::error!(data_id = id, bucket, key, error = %chain(&error), "the promoted copy has the tags of a verdict that is not in force any more");
+                Ok(())
+            }
+            Ok(()) => {
+                tracing::warn!(data_id = id, bucket, key, code = outcome.report.verdict.code.row().tag, "a promoted copy has another verdict now");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where an object is promoted to: bucket and key.
+fn promoted<'r>(object: &ObjectRef, rule: &'r Rule) -> (&'r str, String) {
+    let (bucket, prefix) = rule.s3.promote_to.split_once('/').unwrap_or((&rule.s3.promote_to, ""));
+    (bucket, format!("{prefix}{}", object.key))
 }

@@ -54,8 +54,7 @@ impl Objects {
     /// `Conflict` when the object is another one by now, `Missing` when it is gone, `Permanent` when the copy is not proven.
     pub async fn copy_proven(&self, from: &ObjectRef, to: Copied<'_>) -> Result<Proven, StoreError> {
         const WHAT: &str = "copy an object";
-        let digest = hex::decode(to.sha256).ok().filter(|bytes| bytes.len() == 32).map(|bytes| base64(&bytes));
-        let digest = digest.ok_or_else(|| StoreError::Permanent { what: WHAT, source: "its content was never read".into() })?;
+        let digest = digest_to_prove(to)?;
         if let Some(there) = self.proven(to, None, &digest).await? {
             return Ok(there);
         }
@@ -84,6 +83,14 @@ impl Objects {
         };
         let unproven = || StoreError::Permanent { what: WHAT, source: "the copy has other bytes than were judged".into() };
         self.proven(to, output.version_id, &digest).await?.ok_or_else(unproven)
+    }
+
+    /// The copy under the key, if it is one of this content for this submission.
+    ///
+    /// # Errors
+    /// When S3 can not be asked.
+    pub async fn copy_there(&self, to: Copied<'_>) -> Result<Option<Proven>, StoreError> {
+        self.proven(to, None, &digest_to_prove(to)?).await
     }
 
     /// The object under the key, or that version of it, if it is a copy of this content for this submission.
@@ -166,6 +173,12 @@ impl Objects {
         let presigned = request.presigned(config).await.map_err(|e| StoreError::from_sdk("make a link", e))?;
         Ok(presigned.uri().to_owned())
     }
+}
+
+/// SHA-256 as S3 writes it.
+fn digest_to_prove(to: Copied<'_>) -> Result<String, StoreError> {
+    let digest = hex::decode(to.sha256).ok().filter(|bytes| bytes.len() == 32).map(|bytes| base64(&bytes));
+    digest.ok_or_else(|| StoreError::Permanent { what: "copy an object", source: "its content was never read".into() })
 }
 
 fn ms(at: Option<DateTime>) -> i64 {
