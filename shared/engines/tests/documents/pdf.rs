@@ -112,6 +112,9 @@ fn what_readers_find_is_found_however_it_is_written() {
     let cases: Vec<(&str, String, Vec<u8>)> = vec![
         ("too deep", filespec.clone(), stream("11 0", &format!("{deep} /Type /EmbeddedFile {file}"), &packed)),
         ("a number that is none", filespec.clone(), stream("99999999999 0", file, &packed)),
+        ("one short and one long", filespec.clone(), stream("11 0", "/F /FlateDecode /Filter /RunLengthDecode", &packed)),
+        ("a file that is cut off", filespec.clone(), stream("11 0", file, &zlib(&b"harmless ".repeat(3_000))[..40])),
+        ("a file that is not compressed at all", filespec.clone(), stream("11 0", file, b"no zlib")),
         ("two filters", filespec.clone(), stream("11 0", &format!("/Filter /ASCIIHexDecode {file}"), &packed)),
         (
             "a filter of two kinds",
@@ -124,6 +127,32 @@ fn what_readers_find_is_found_however_it_is_written() {
         let pdf = [b"%PDF-1.7\n".as_slice(), objects.as_bytes(), &stream].concat();
         assert!(code("a.pdf", &pdf).is_blocked(), "{what}: {:?}", found("a.pdf", &pdf));
     }
+}
+
+/// Where a dictionary ends for one reader and goes on for another, the stream is not overlooked; nor is where it begins.
+#[test]
+fn dictionaries_that_seem_to_end_early_do_not_hide_a_stream() {
+    let data = zlib(&eicar());
+    for odd in ["> ", "endobj ", "obj ", "objx ", "/A [ 1 > ", "stream ", "/A >> ", "/A >> 9 9 obj null "] {
+        let head = format!("%PDF-1.7\n7 0 obj <<{odd}/Type/EmbeddedFile/Filter/FlateDecode/Length {}>>stream\n", data.len());
+        let content = [head.as_bytes(), &data, b"\nendstream endobj\n8 0 obj 1 endobj"].concat();
+        assert!(code("a.pdf", &content).is_blocked(), "{odd}: {:?}", found("a.pdf", &content));
+    }
+    for gap in ["  \r\n", " %x\n", "\t\n"] {
+        let head = format!("%PDF-1.7\n10 0 obj {NAMED} endobj\n11 0 obj <</Filter/FlateDecode/Length {}>>stream{gap}", data.len());
+        let content = [head.as_bytes(), &data, b"\nendstream endobj"].concat();
+        let lines = found("a.pdf", &content);
+        assert!(lines.iter().any(|line| line == "1 a.pdf/eicar.com"), "{gap:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_wrong_checksum_of_a_file_that_is_whole_is_passed_over_as_readers_do() {
+    let whole = zlib(&b"harmless ".repeat(3_000));
+    let checksum = [&whole[..whole.len() - 4], b"\0\0\0\0"].concat();
+    assert_eq!(code("a.pdf", &pdf(&[(10, NAMED, None), (11, "/Filter/FlateDecode", Some(&checksum))])), Code::NoThreatDetected);
+    let page = pdf(&[(11, "/Filter/FlateDecode", Some(&whole[..whole.len() - 20]))]);
+    assert_eq!(code("a.pdf", &page), Code::NoThreatDetected, "a page that is cut off");
 }
 
 fn encrypted(password: &str) -> Vec<u8> {

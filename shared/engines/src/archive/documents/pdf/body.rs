@@ -30,14 +30,8 @@ impl Body<'static> {
 }
 
 impl<'c> Body<'c> {
-    /// Behind the word `stream`. `ends` are the places of all `endstream`.
-    pub(super) fn stored(content: &'c [u8], at: usize, ends: &[usize]) -> Self {
-        let line_end = match content.get(at..).unwrap_or_default() {
-            [b'\r', b'\n', ..] => 2,
-            [b'\n' | b'\r', ..] => 1,
-            _ => 0,
-        };
-        let start = at + line_end;
+    /// From here on. `ends` are the places of all `endstream`.
+    pub(super) fn stored(content: &'c [u8], start: usize, ends: &[usize]) -> Self {
         let first = ends.get(ends.partition_point(|end| *end < start)).copied().unwrap_or(content.len());
         Self { rest: Cow::Borrowed(content.get(start..).unwrap_or_default()), first: first.saturating_sub(start) }
     }
@@ -98,6 +92,7 @@ mod tests {
         let mut lexer = Lexer::new(content, 0);
         let dictionary = lexer.value().unwrap();
         assert!(lexer.keyword(b"stream"));
+        lexer.skip();
         let ends: Vec<usize> = memchr::memmem::find_iter(content, b"endstream").collect();
         let numbers = numbers.iter().map(|(number, values)| (*number, values.to_vec())).collect();
         Body::stored(content, lexer.at, &ends).data(&dictionary, &numbers, is_flate).to_vec()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use flate2::read::ZlibDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 use lopdf::{Dictionary, Object, Stream};
 
 use super::body::{Body, Numbers};
@@ -27,11 +27,12 @@ pub(super) enum Decoded<'a> {
 }
 
 impl Decoded<'_> {
-    pub(super) fn reader(&self) -> Box<dyn Read + '_> {
+    /// `is_strict`: data that are cut off are an error.
+    pub(super) fn reader(&self, is_strict: bool) -> Box<dyn Read + '_> {
         match self {
             Self::Plain(bytes) => Box::new(*bytes),
             Self::Bytes(bytes) => Box::new(bytes.as_slice()),
-            Self::Flate(bytes) => Box::new(Forgiving { decoder: ZlibDecoder::new(*bytes), any: false }),
+            Self::Flate(bytes) => Box::new(Inflate::new(bytes, is_strict)),
             Self::Broken(_) => Box::new(io::empty()),
         }
     }
@@ -39,7 +40,7 @@ impl Decoded<'_> {
     /// The first bytes.
     pub(super) fn head(&self, most: u64) -> Vec<u8> {
         let mut head = Vec::new();
-        let _ = self.reader().take(most).read_to_end(&mut head);
+        let _ = self.reader(false).take(most).read_to_end(&mut head);
         head
     }
 }
@@ -47,11 +48,12 @@ impl Decoded<'_> {
 /// Applies the filters of a stream, up to the first that makes a picture.
 /// `indirect` finds names and lists that are objects of their own, `numbers` does lengths.
 pub(super) fn decode<'a>(dictionary: &Value, body: &'a Body<'_>, indirect: &HashMap<u32, Value>, numbers: &Numbers) -> Decoded<'a> {
-    if ["Filter", "DecodeParms"].iter().any(|key| dictionary.all(key).nth(1).is_some()) {
-        return Decoded::Broken("a stream says twice how it is encoded".into());
-    }
     // Some readers take the short key of inline images; in others it names an external file.
     let short = dictionary.get("F").filter(|value| matches!(value, Value::Name(_) | Value::Array(_)));
+    let is_twice = |key: &str| dictionary.all(key).nth(1).is_some();
+    if is_twice("Filter") || is_twice("DecodeParms") || (short.is_some() && dictionary.get("Filter").is_some_and(|filter| Some(filter) != short)) {
+        return Decoded::Broken("a stream says twice how it is encoded".into());
+    }
     let filters = list(dictionary.get("Filter").or(short), indirect);
     let parameters = list(dictionary.get("DecodeParms").or_else(|| dictionary.get("DP")), indirect);
     let mut names: Vec<&[u8]> = Vec::new();
@@ -77,6 +79,8 @@ pub(super) fn decode<'a>(dictionary: &Value, body: &'a Body<'_>, indirect: &Hash
             let converted = |value: &&Value| convert(value);
             stored.set("DecodeParms", Object::Array(parameters.iter().map(converted).collect()));
             match Stream::new(stored, data.to_vec()).decompressed_content_with_limit(MOST) {
+                // Its decoders give nothing where they should say that they fail.
+                Ok(bytes) if bytes.is_empty() && !data.trim_ascii().is_empty() => Decoded::Broken("nothing comes out of a stream".into()),
                 Ok(bytes) => Decoded::Bytes(bytes),
                 Err(error) => Decoded::Broken(format!("a stream can not be decoded: {error}")),
             }
@@ -142,21 +146,37 @@ fn is_zlib(data: &[u8]) -> bool {
     matches!(data, [method, flags, ..] if method & 15 == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31))
 }
 
-/// Ends where the decoder gives up: that is what readers show, and streams that are cut off or have a wrong checksum are common.
-struct Forgiving<R> {
-    decoder: R,
-    any: bool,
+/// Reads deflate data behind a zlib header. Checksums are not asked for: wrong ones are common, and readers pass over them.
+struct Inflate<'a> {
+    rest: &'a [u8],
+    decoder: Decompress,
+    is_over: bool,
+    /// Whether data without their end are an error, once everything in front of it is read. Else they end where the decoder
+    /// gives up: that is what readers show, and pages that are cut off are common.
+    is_strict: bool,
+    is_whole: bool,
 }
 
-impl<R: Read> Read for Forgiving<R> {
+impl<'a> Inflate<'a> {
+    fn new(data: &'a [u8], is_strict: bool) -> Self {
+        Self { rest: data.get(2..).unwrap_or_default(), decoder: Decompress::new(false), is_over: false, is_strict, is_whole: false }
+    }
+}
+
+impl Read for Inflate<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.decoder.read(buffer) {
-            Ok(read) => {
-                self.any |= read > 0;
-                Ok(read)
+        while !self.is_over && !buffer.is_empty() {
+            let (taken, given) = (self.decoder.total_in(), self.decoder.total_out());
+            let status = self.decoder.decompress(self.rest, buffer, FlushDecompress::None);
+            let taken = usize::try_from(self.decoder.total_in() - taken).unwrap_or(usize::MAX);
+            let given = usize::try_from(self.decoder.total_out() - given).unwrap_or(0);
+            self.rest = self.rest.get(taken..).unwrap_or_default();
+            self.is_whole = matches!(status, Ok(Status::StreamEnd));
+            self.is_over = self.is_whole || status.is_err() || (taken == 0 && given == 0);
+            if given > 0 {
+                return Ok(given);
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted || !self.any => Err(error),
-            Err(_) => Ok(0),
         }
+        if self.is_over && self.is_strict && !self.is_whole { Err(io::Error::other("a compressed stream is cut off")) } else { Ok(0) }
     }
 }

@@ -54,11 +54,13 @@ pub(super) struct Lexer<'a> {
     pub(super) at: usize,
     /// Whether something was nested too deeply: what was read is then not what readers see.
     pub(super) is_lost: bool,
+    /// Whether a dictionary ended at a word, rather than by its bracket. Some readers pass over words.
+    pub(super) is_unclosed: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(content: &'a [u8], at: usize) -> Self {
-        Self { content, at, is_lost: false }
+        Self { content, at, is_lost: false, is_unclosed: false }
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -139,7 +141,10 @@ impl<'a> Lexer<'a> {
                     // A value that is missing or odd costs itself only.
                     match self.nested(depth + 1) {
                         Some(value) => entries.push((key, value)),
-                        None if self.is_end() => break,
+                        None if self.is_end() => {
+                            self.is_unclosed = true;
+                            break;
+                        }
                         None => self.at += 1,
                     }
                 }
@@ -148,7 +153,10 @@ impl<'a> Lexer<'a> {
                     break;
                 }
                 None => break,
-                _ if self.is_end() => break,
+                _ if self.is_end() => {
+                    self.is_unclosed = true;
+                    break;
+                }
                 // What does not belong here.
                 _ => {
                     if self.nested(depth + 1).is_none() {
@@ -292,7 +300,7 @@ pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, 0 | b'\t' | b'\n' | 12 | b'\r' | b' ')
 }
 
-fn is_regular(byte: u8) -> bool {
+pub(super) fn is_regular(byte: u8) -> bool {
     !is_space(byte) && !matches!(byte, b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'{' | b'}' | b'/' | b'%')
 }
 

@@ -159,7 +159,7 @@ impl<'c> Found<'c> {
                 return Err(Stop::corrupt(why));
             }
             // Through the ledger: a bomb in here is one of the submission.
-            let (content, _) = sink.collect(0, &mut |to| sink::pump(&mut decoded.reader(), to))?;
+            let (content, _) = sink.collect(0, &mut |to| sink::pump(&mut decoded.reader(false), to))?;
             objects::inside(&stream.dictionary, content.as_ref(), &mut |object| self.object(object))?;
         }
         self.streams = streams;
@@ -248,7 +248,7 @@ impl<'c> Found<'c> {
             sink.blocked(entry, Code::Failed, why.clone());
             return Ok(());
         }
-        sink.take_from(entry, &mut decoded.reader())?;
+        sink.take_from(entry, &mut decoded.reader(is_file))?;
         Ok(())
     }
 }

@@ -4,10 +4,10 @@
 //! searched for objects from its first byte to its last. What always holds: each byte is read a bounded number of
 //! times, or the file is refused.
 
-use memchr::{memchr, memmem, memrchr2};
+use memchr::{memchr, memchr2, memmem, memrchr2};
 
 use super::body::Body;
-use super::lexer::{Lexer, Value, is_space};
+use super::lexer::{Lexer, Value, is_regular, is_space};
 use crate::archive::sink::Stop;
 
 /// Times the file may be read; objects that swallow what follows them cost more than their own length.
@@ -38,26 +38,67 @@ pub(super) fn search<'c>(content: &'c [u8], found: &mut dyn FnMut(Object<'c>) ->
         is_encrypted |= value.is_some_and(|value| value.get("Encrypt").is_some());
         spend(&mut budget, &lexer, at)?;
     }
-    for at in memmem::find_iter(content, b"obj") {
+    let all: Vec<(usize, Before)> = memmem::find_iter(content, b"obj").map(|at| (at, number_before(content, at))).collect();
+    let numbered: Vec<usize> = all.iter().filter(|(_, before)| matches!(before, Before::Number(_))).map(|(at, _)| *at).collect();
+    for (at, before) in all {
         let mut lexer = Lexer::new(content, at + 3);
-        let number = match number_before(content, at) {
+        let number = match before {
             Before::Number(number) => number,
             Before::Other if lexer.is_at_dictionary() => UNNAMED,
             _ => continue,
         };
         let value = lexer.value();
         spend(&mut budget, &lexer, at)?;
+        let has_stream = lexer.keyword(b"stream");
+        if number != UNNAMED && (!has_stream || lexer.is_unclosed) {
+            let from = if has_stream { lexer.at - b"stream".len() } else { lexer.at };
+            let next = numbered.get(numbered.partition_point(|next| *next < lexer.at)).copied().unwrap_or(content.len());
+            let gap = content.get(from..next).unwrap_or_default();
+            pay(&mut budget, gap.len())?;
+            // Other readers may find the end of the dictionary elsewhere, and so a stream where here is none.
+            if names_stream(gap) {
+                return Err(Stop::corrupt("an object of the PDF is not closed in front of its stream"));
+            }
+        }
         let Some(value) = value else { continue };
         any = true;
         is_encrypted |= value.is_name("Type", "XRef") && value.get("Encrypt").is_some();
-        let stream = lexer.keyword(b"stream").then(|| Body::stored(content, lexer.at, &ends));
-        streams += usize::from(stream.is_some());
-        if streams > STREAMS {
-            return Err(Stop::corrupt(format!("the PDF has more than {STREAMS} streams")));
+        if !has_stream {
+            found(Object { number, value, stream: None })?;
+            continue;
         }
-        found(Object { number, value, stream })?;
+        for start in starts(content, lexer.at) {
+            streams += 1;
+            if streams > STREAMS {
+                return Err(Stop::corrupt(format!("the PDF has more than {STREAMS} streams")));
+            }
+            pay(&mut budget, start - lexer.at)?;
+            found(Object { number, value: value.clone(), stream: Some(Body::stored(content, start, &ends)) })?;
+        }
     }
     Ok((any, is_encrypted))
+}
+
+/// Whether the word `stream` is in there.
+fn names_stream(gap: &[u8]) -> bool {
+    memmem::find_iter(gap, b"stream").any(|at| {
+        let before = at.checked_sub(1).and_then(|at| gap.get(at));
+        !before.copied().is_some_and(is_regular) && !gap.get(at + b"stream".len()).copied().is_some_and(is_regular)
+    })
+}
+
+/// Where the data behind `stream` begin: on the next line. If something else than blanks stands in front of it, directly as well.
+fn starts(content: &[u8], at: usize) -> Vec<usize> {
+    let rest = content.get(at..).unwrap_or_default();
+    let Some(line) = memchr2(b'\n', b'\r', rest) else { return vec![at] };
+    let next = at + line + if rest.get(line..line + 2) == Some(b"\r\n") { 2 } else { 1 };
+    if rest.get(..line).unwrap_or_default().trim_ascii().is_empty() { vec![next] } else { vec![at, next] }
+}
+
+/// Pays for bytes that are read.
+fn pay(budget: &mut usize, bytes: usize) -> Result<(), Stop> {
+    *budget = budget.checked_sub(bytes).ok_or_else(|| Stop::corrupt("the objects of the PDF overlap"))?;
+    Ok(())
 }
 
 /// Whether what a lexer read from `start` on can be believed, and paid for.
@@ -65,8 +106,7 @@ fn spend(budget: &mut usize, lexer: &Lexer<'_>, start: usize) -> Result<(), Stop
     if lexer.is_lost {
         return Err(Stop::corrupt("the objects of the PDF are nested too deeply"));
     }
-    *budget = budget.checked_sub(lexer.at.saturating_sub(start)).ok_or_else(|| Stop::corrupt("the objects of the PDF overlap"))?;
-    Ok(())
+    pay(budget, lexer.at.saturating_sub(start))
 }
 
 /// What stands in front of `obj`.
