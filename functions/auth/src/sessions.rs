@@ -91,7 +91,8 @@ pub(crate) async fn end(
     world.covers(&caller, &user.roles)?;
     let found = open(&auth, &user).await?.into_iter().find(|(digest, _)| name_of(digest) == name);
     let (digest, session) = found.ok_or(ErrorCode::NotFound)?;
-    auth.identity().delete_session(&digest, &session).await?;
+    // Told before it happens: what fails then is asked for again.
     auth.audit().note(&Change::event(by, "user.session.end", format!("user/{id}/session/{name}"))).await?;
+    auth.identity().delete_session(&digest, &session).await?;
     Ok(Json(json!({ "success": true })))
 }

@@ -66,7 +66,12 @@ impl Scan {
 
     async fn hold(&self, record: &Record, outcome: &Outcome, object: &ObjectRef, moved: bool) -> Result<(), StoreError> {
         let id = &record.submission.id;
-        if self.quarantine.get(id).await?.is_none() {
+        // Listed is not held: the copy itself is looked for before an original goes.
+        let is_held = match self.quarantine.get(id).await? {
+            Some((held, _)) => self.objects.locked_until(&held.object).await?.is_some(),
+            None => false,
+        };
+        if !is_held {
             let (sha256, key) = (&outcome.report.digests.sha256, id.to_string());
             let to = Copied { bucket: &self.quarantine_bucket, key: &key, sha256, data_id: &key, tags: &[] };
             let copy = self.objects.copy_proven(object, to).await?;

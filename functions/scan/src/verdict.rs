@@ -120,6 +120,13 @@ impl Scan {
             return Ok(());
         }
         self.tag(record).await?;
+        // A rescan may have come to another verdict while this one was written on the object.
+        if record.submission.source == Source::Event
+            && let Some((now, _)) = self.scans.get(&record.submission.id).await?
+            && now.outcome.as_ref().is_some_and(|outcome| outcome.revision.is_some())
+        {
+            self.tag(&now).await?;
+        }
         self.enforce(record).await?;
         self.announcer.ended(record).await?;
         Ok(())

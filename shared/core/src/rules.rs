@@ -74,6 +74,12 @@ pub fn parse(sent: &[Value]) -> Result<Vec<Rule>, String> {
         rules.push(serde_json::from_value(rule.clone()).map_err(|e| format!("Rule {name}: {e}."))?);
     }
     Rule::validate_all(&rules)?;
+    // What lands in a watched bucket is judged, and promoted again: in a ring without end.
+    let watches = |bucket: &str| rules.iter().flat_map(|rule| &rule.buckets).any(|pattern| pattern.split('/').next() == Some(bucket));
+    let target = |rule: &Rule| rule.s3.promote_to.split('/').next().unwrap_or_default().to_owned();
+    if let Some(rule) = rules.iter().find(|rule| !rule.s3.promote_to.is_empty() && watches(&target(rule))) {
+        return Err(format!("Rule `{}`: `s3.promote_to` is in `{}`, a bucket that a rule watches.", rule.name, target(rule)));
+    }
     if serde_json::to_string(&rules).map_or(MAX_BYTES, |text| text.len()) >= MAX_BYTES {
         return Err(format!("All rules together have more than {MAX_BYTES} bytes."));
     }
@@ -164,6 +170,20 @@ mod tests {
     fn user(role: &str) -> Caller {
         let user = User { roles: vec![role.into()], ..User::local(3, "u") };
         Caller::known(Arc::new(Account::of(user, &Roles::default())), Origin::default(), None)
+    }
+
+    #[test]
+    fn nothing_is_promoted_into_a_bucket_that_any_rule_watches() {
+        let rules = |to: &str| {
+            [
+                serde_json::json!({ "name": "a", "buckets": ["first"], "s3": { "promote_to": to } }),
+                serde_json::json!({ "name": "b", "buckets": ["second/x/"] }),
+            ]
+        };
+        assert!(parse(&rules("third/clean/")).is_ok());
+        for to in ["first/clean/", "second", "second/y/"] {
+            assert!(parse(&rules(to)).unwrap_err().contains("promote_to"), "{to}");
+        }
     }
 
     #[test]

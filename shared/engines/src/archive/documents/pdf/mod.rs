@@ -35,6 +35,8 @@ const PROBE: u64 = 1024;
 const FILE_KEYS: [&str; 5] = ["F", "UF", "DOS", "Mac", "Unix"];
 /// Scripts that stand in dictionaries.
 const SCRIPTS: usize = 10_000;
+/// Texts that are objects of their own: each may be a script.
+const TEXTS: usize = 200_000;
 
 /// The extractor for PDF.
 pub(super) struct Pdf;
@@ -102,7 +104,7 @@ impl<'c> Found<'c> {
         self.value(&value);
         match (stream, value) {
             (Some(body), dictionary) => self.streams.push(Stored { number, dictionary, body }),
-            (None, Value::Text(text)) if self.texts.len() < SCRIPTS => self.texts.push((number, text)),
+            (None, Value::Text(text)) => self.texts.push((number, text)),
             (None, name @ Value::Name(_)) => self.keep(number, name),
             (None, Value::Array(items)) if items.len() <= 8 && items.iter().all(|item| item.name().is_some()) => {
                 self.keep(number, Value::Array(items));
@@ -121,7 +123,10 @@ impl<'c> Found<'c> {
             }
             _ => {}
         }
-        if self.inline.len() > SCRIPTS { Err(Stop::corrupt(format!("the PDF has more than {SCRIPTS} scripts"))) } else { Ok(()) }
+        if self.inline.len() > SCRIPTS {
+            return Err(Stop::corrupt(format!("the PDF has more than {SCRIPTS} scripts")));
+        }
+        if self.texts.len() > TEXTS { Err(Stop::corrupt(format!("the PDF has more than {TEXTS} texts"))) } else { Ok(()) }
     }
 
     fn value(&mut self, value: &Value) {
