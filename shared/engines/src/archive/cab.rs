@@ -4,6 +4,7 @@
 //! hide the other. What always holds: a folder is decoded once, in order; checksums are compared.
 
 use std::io;
+use std::ops::Range;
 
 use flate2::{Decompress, FlushDecompress};
 use lzxd::{Lzxd, WindowSize};
@@ -21,6 +22,8 @@ pub(super) const FORMATS: &[Format] = &[Format {
 
 /// Bytes of the fixed headers.
 const HEADER: usize = 36;
+/// Bytes that are reserved in the header of a signed cabinet.
+const SIGNATURE: usize = 20;
 /// Most bytes of a data block when decoded.
 const BLOCK: usize = 32 * 1024;
 
@@ -47,6 +50,8 @@ pub(super) fn begins(content: &[u8]) -> bool {
 struct Layout {
     /// Where the cabinet ends by its header.
     end: usize,
+    /// Where the headers lie.
+    headers: [Range<usize>; 3],
     folders: Vec<Folder>,
     files: Vec<File>,
 }
@@ -82,7 +87,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn string(&mut self) -> Option<&'a [u8]> {
-        let text = self.content.get(self.at..)?.split(|byte| *byte == 0).next()?;
+        // Longer ones are no names ([MS-CAB] §2.3), but a place to hide something.
+        let text = self.content.get(self.at..)?.split(|byte| *byte == 0).next().filter(|text| text.len() <= 256)?;
         self.at = self.at.checked_add(text.len() + 1)?;
         (self.at <= self.content.len()).then_some(text)
     }
@@ -97,11 +103,13 @@ fn layout(content: &[u8]) -> Option<(Layout, usize)> {
     at.at = 26;
     let (folders, files, flags) = (at.short()?, at.short()?, at.short()?);
     at.at = HEADER;
-    let (mut in_folder, mut in_block) = (0, 0);
+    let (mut in_folder, mut in_block, mut tables) = (0, 0, HEADER);
     if flags & 4 != 0 {
         let header = at.short()?;
         (in_folder, in_block) = (usize::from(*content.get(at.at)?), usize::from(*content.get(at.at + 1)?));
         at.at = at.at.checked_add(2 + header)?;
+        // What is reserved for others is looked at, unless it is as long as what tells where a signature lies.
+        tables = if header > SIGNATURE { at.at } else { HEADER };
     }
     for part in [1, 2] {
         if flags & part != 0 {
@@ -109,11 +117,13 @@ fn layout(content: &[u8]) -> Option<(Layout, usize)> {
             at.string()?;
         }
     }
-    let mut layout = Layout { end, folders: Vec::new(), files: Vec::new() };
+    let mut layout = Layout { end, headers: [0..HEADER, 0..0, 0..0], folders: Vec::new(), files: Vec::new() };
     for _ in 0..folders {
         layout.folders.push(Folder { data: at.word()?, blocks: at.short()?, method: at.short()? });
         at.at += in_folder;
     }
+    layout.headers[1] = tables..at.at;
+    layout.headers[2].start = first_file;
     at.at = first_file;
     for _ in 0..files {
         let (size, offset, folder) = (at.word()?, at.word()?, at.short()?);
@@ -121,6 +131,7 @@ fn layout(content: &[u8]) -> Option<(Layout, usize)> {
         let name = String::from_utf8_lossy(at.string()?).replace('\\', "/");
         layout.files.push(File { name, offset, size, folder });
     }
+    layout.headers[2].end = at.at;
     Some((layout, in_block))
 }
 
@@ -153,9 +164,15 @@ impl Extractor for Cab {
             }
         }
         let mut owns_all = true;
+        let mut read = layout.headers.to_vec();
         for (folder, mut files) in layout.folders.iter().zip(files) {
             files.sort_by_key(|file| file.offset);
-            owns_all &= self::folder(content, folder, reserved, &files, sink)?;
+            let (owns, end) = self::folder(content, folder, reserved, &files, sink)?;
+            owns_all &= owns;
+            read.push(folder.data..end);
+        }
+        for gap in rest::gaps(read, 0..layout.end.min(content.len())) {
+            rest::take(content, gap, "[data between the folders]", sink)?;
         }
         rest::behind(content, layout.end, sink)?;
         // A volume has parts of files whose other parts lie elsewhere; it is blocked for those.
@@ -164,8 +181,8 @@ impl Extractor for Cab {
     }
 }
 
-/// Decodes a folder once and cuts its files out. Gives whether they own all that is in it.
-fn folder(content: &[u8], folder: &Folder, reserved: usize, files: &[&File], sink: &mut dyn Sink) -> Result<bool, Stop> {
+/// Decodes a folder once and cuts its files out. Gives whether they own all that is in it, and where it ends.
+fn folder(content: &[u8], folder: &Folder, reserved: usize, files: &[&File], sink: &mut dyn Sink) -> Result<(bool, usize), Stop> {
     let mut blocks =
         Blocks { content, at: folder.data, left: folder.blocks, reserved, decoder: decoder(folder.method)?, decoded: Vec::new(), taken: 0 };
     let mut at = 0;
@@ -175,11 +192,11 @@ fn folder(content: &[u8], folder: &Folder, reserved: usize, files: &[&File], sin
         if gap > 0 {
             owns_all = false;
             if !others(&mut blocks, gap, sink)? {
-                return Ok(owns_all);
+                return Ok((owns_all, blocks.at));
             }
         }
         if !sink.take(Entry::new(file.name.as_str(), file.size as u64), &mut |to| blocks.copy(file.size, to))? {
-            return Ok(owns_all);
+            return Ok((owns_all, blocks.at));
         }
         at = file.offset + file.size;
     }
@@ -187,7 +204,7 @@ fn folder(content: &[u8], folder: &Folder, reserved: usize, files: &[&File], sin
         owns_all = false;
         others(&mut blocks, usize::MAX, sink)?;
     }
-    Ok(owns_all)
+    Ok((owns_all, blocks.at))
 }
 
 /// Data that belong to no file, as a content of its own. Gives whether it came whole.

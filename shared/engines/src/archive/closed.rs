@@ -2,6 +2,8 @@
 
 use memchr::memmem;
 
+use super::volumes;
+
 /// Where the marks of installers are looked for behind a program.
 const OVERLAY_HEAD: usize = 64 * 1024;
 
@@ -22,6 +24,15 @@ pub(super) fn find(content: &[u8]) -> Option<&'static str> {
     }
     if has(0, b"KWAJ\x88\xf0\x27\xd1") {
         return Some("MS-DOS compress (KWAJ)");
+    }
+    if volumes::has_udf(content) {
+        return Some("UDF");
+    }
+    if volumes::has_apple(content) {
+        return Some("a disk image of Apple's (HFS, APFS)");
+    }
+    if volumes::is_high_sierra(content) || volumes::is_raw(content) {
+        return Some("a disc image (High Sierra or raw sectors)");
     }
     let head = content.get(..4096).unwrap_or(content);
     memmem::find(head, b"(This file must be converted with BinHex").map(|_| "BinHex")

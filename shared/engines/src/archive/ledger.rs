@@ -13,13 +13,15 @@ pub(crate) struct Ledger<'r> {
     submitted: u64,
     deadline: Instant,
     bytes: u64,
+    /// What was given back.
+    refunded: u64,
     entries: u64,
 }
 
 impl<'r> Ledger<'r> {
     /// For a submission of `submitted` bytes, to be extracted before `deadline`.
     pub(crate) fn new(limits: &'r ExtractionLimits, submitted: u64, deadline: Instant) -> Self {
-        Self { limits, submitted, deadline, bytes: 0, entries: 0 }
+        Self { limits, submitted, deadline, bytes: 0, refunded: 0, entries: 0 }
     }
 
     /// Charges bytes that came out.
@@ -29,9 +31,13 @@ impl<'r> Ledger<'r> {
         self.check_time()
     }
 
-    /// Gives back what a failed attempt (a wrong password) was charged.
+    /// Gives back what a failed attempt (a wrong password) was charged. All attempts together may be as large as what
+    /// comes out: then no more is given back, so that entries which break at their end do not cost time without limit.
     pub(crate) fn refund(&mut self, bytes: u64) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.refunded = self.refunded.saturating_add(bytes);
+        if self.refunded <= self.limits.max_total_bytes {
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
     }
 
     /// Refuses an entry whose own header already exceeds what is left. A header that lies costs its archive the same.

@@ -20,6 +20,7 @@ mod sink;
 mod streams;
 mod tar;
 mod unix;
+mod volumes;
 mod zip;
 
 use portcullis_core::domain::report::FileType;

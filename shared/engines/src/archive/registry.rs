@@ -101,7 +101,10 @@ mod tests {
     const CLOSED: &[(&str, &str)] = &[
         ("UDF", "a file may lie in several places of the image, which the library for it does not follow"),
         ("ARJ, ACE, LHA, ZOO, ARC", "the libraries for them are young, and hardly tested on damaged archives"),
-        ("Disk images (DMG, VHD, VMDK, QCOW2, WIM)", "file systems inside; no library that is tested on hostile ones"),
+        (
+            "Disk images (DMG, HFS, APFS, VHD, VMDK, QCOW2, WIM; discs in High Sierra or as raw sectors)",
+            "file systems inside; no library that is tested on hostile ones",
+        ),
         ("CHM, StuffIt, BinHex, SIS, KWAJ; NSIS and Inno Setup installers", "no sound library"),
         ("lzip, lzop, compress (`.Z`), Brotli, bzip3", "rare, or without a signature"),
     ];

@@ -28,6 +28,22 @@ pub(crate) fn behind(content: &[u8], end: usize, sink: &mut dyn Sink) -> Result<
     take(content, end.min(content.len())..content.len(), "[data behind the archive]", sink)
 }
 
+/// What of `within` none of these ranges covers.
+pub(crate) fn gaps(mut read: Vec<Range<usize>>, within: Range<usize>) -> Vec<Range<usize>> {
+    read.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut gaps = Vec::new();
+    let mut at = within.start;
+    for range in &read {
+        if range.start > at {
+            gaps.push(at..range.start.min(within.end));
+        }
+        at = at.max(range.end);
+    }
+    gaps.push(at..within.end);
+    gaps.retain(|gap| !gap.is_empty());
+    gaps
+}
+
 /// Whether bytes are what tools pad with.
 pub(crate) fn is_padding(bytes: &[u8]) -> bool {
     match bytes.first() {

@@ -4,6 +4,7 @@
 //! behind the archive is looked at by itself.
 
 use std::io::Cursor;
+use std::ops::Range;
 
 use portcullis_core::domain::report::FileType;
 use portcullis_core::domain::verdict::Code;
@@ -50,16 +51,56 @@ impl Extractor for SevenZ {
         for index in 0..archive.blocks.len() {
             match block(content, &archive, index, passwords, sink) {
                 Err(stop @ Stop::Limit(..)) => return Err(stop),
-                other => result = result.and(other),
+                other => result = Stop::worse(result, other),
             }
         }
         for file in archive.files.iter().filter(|file| !file.has_stream && !file.is_directory) {
             sink.count()?;
             sink.take_bytes(Entry::new(file.name.as_str(), 0), b"")?;
         }
+        for gap in gaps(content, &archive) {
+            rest::take(content, gap, "[data between the streams]", sink)?;
+        }
         rest::behind(content, end(content).unwrap_or(content.len()), sink)?;
         result
     }
+}
+
+/// Where nothing of the archive lies: neither packed streams nor the header.
+fn gaps(content: &[u8], archive: &Archive) -> Vec<Range<usize>> {
+    let read = || {
+        let place = |at: u64, size: u64| {
+            let start = usize::try_from(at.checked_add(START as u64)?).ok()?;
+            Some(start..start.checked_add(usize::try_from(size).ok()?)?)
+        };
+        let word = |at: usize| Some(u64::from_le_bytes(*content.get(at..)?.first_chunk::<8>()?));
+        let header = place(word(12)?, word(20)?)?;
+        let packed = archive.pack_sizes().iter().try_fold(0_u64, |sum, size| sum.checked_add(*size))?;
+        let mut read = vec![place(archive.pack_pos(), packed)?, header.clone()];
+        // A header that is packed itself lies where the one in its place says.
+        if let Some((at, size)) = content.get(header).and_then(packed_header) {
+            read.push(place(at, size)?);
+        }
+        Some(read)
+    };
+    // Numbers that nothing can be done with: all is looked at once more.
+    rest::gaps(read().unwrap_or_default(), START..end(content).unwrap_or(content.len()).min(content.len()))
+}
+
+/// Where the packed header lies, and its size (7zFormat.txt, "Packed Streams"): one stream, as all programs write it.
+fn packed_header(header: &[u8]) -> Option<(u64, u64)> {
+    let (at, rest) = number(header.strip_prefix(&[0x17, 0x06])?)?;
+    let (size, _) = number(rest.strip_prefix(&[0x01, 0x09])?)?;
+    Some((at, size))
+}
+
+/// A number: the leading ones of the first byte tell how many follow, lowest first (7zFormat.txt, "REAL_UINT64").
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (first, rest) = bytes.split_first()?;
+    let more = first.leading_ones() as usize;
+    let (low, rest) = rest.split_at_checked(more)?;
+    let high = u64::from(u32::from(*first) & (0x7f_u32 >> more)).checked_shl(8 * u32::try_from(more).ok()?).unwrap_or_default();
+    Some((low.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)) | high, rest))
 }
 
 /// Reads the headers, with the passwords if they are encrypted.

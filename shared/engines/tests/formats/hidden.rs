@@ -8,16 +8,16 @@ use zip::ZipWriter;
 use crate::common::{Case, eicar, lines, stored, zip, zip_with};
 use crate::make::{self, TEXT};
 
-fn clean() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn clean() -> Vec<(&'static str, Vec<u8>)> {
     vec![("text.txt", TEXT.to_vec())]
 }
 
 /// An archive that no engine sees through: only whoever opens it finds something.
-fn evil() -> Vec<u8> {
+pub(crate) fn evil() -> Vec<u8> {
     make::sevenz(&[("eicar.com", eicar())], &[sevenz_rust2::EncoderMethod::LZMA2.into()])
 }
 
-fn found(what: &str, name: &str, content: &[u8]) {
+pub(crate) fn found(what: &str, name: &str, content: &[u8]) {
     let report = Case::new(name, content).run();
     // Where nothing tells data behind an archive from a damaged one, the archive has failed as well.
     let shown = report.root.verdict.all.contains(&Code::Infected) && report.children.iter().any(|child| child.verdict.code == Code::Infected);
@@ -193,7 +193,7 @@ fn a_second_session_is_refused_and_unlisted_sectors_are_looked_at() {
 }
 
 /// An image of one tree: its root directory in sector 20, these contents from these sectors on.
-fn image(root: &[Vec<u8>], sectors: &[(usize, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn image(root: &[Vec<u8>], sectors: &[(usize, Vec<u8>)]) -> Vec<u8> {
     let mut out = vec![0; 40 * 2048];
     let mut put = |sector: usize, bytes: &[u8]| out[sector * 2048..sector * 2048 + bytes.len()].copy_from_slice(bytes);
     put(16, &make::volume(1, 20, 40));
@@ -204,18 +204,18 @@ fn image(root: &[Vec<u8>], sectors: &[(usize, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// A directory record with entries of SUSP: signature and data.
-fn with_susp(record: Vec<u8>, entries: &[(&[u8; 2], Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn with_susp(record: Vec<u8>, entries: &[(&[u8; 2], Vec<u8>)]) -> Vec<u8> {
     let mut out = [record, susp(entries)].concat();
     out.resize(out.len().next_multiple_of(2), 0);
     out[0] = u8::try_from(out.len()).unwrap();
     out
 }
 
-fn susp(entries: &[(&[u8; 2], Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn susp(entries: &[(&[u8; 2], Vec<u8>)]) -> Vec<u8> {
     entries.iter().flat_map(|(kind, data)| [&kind[..], &[u8::try_from(data.len() + 4).unwrap(), 1], data].concat()).collect()
 }
 
-fn both(values: &[u32]) -> Vec<u8> {
+pub(crate) fn both(values: &[u32]) -> Vec<u8> {
     values.iter().flat_map(|value| [value.to_le_bytes(), value.to_be_bytes()].concat()).collect()
 }
 
@@ -266,7 +266,7 @@ fn what_linux_decompresses_on_reading_is_not_clean() {
     let content = image(&[round], &[(30, TEXT.to_vec()), (35, susp(&[(b"CE", both(&[35, 0, 28]))]))]);
     assert_eq!(Case::new("a.iso", &content).run().root.verdict.code, Code::Failed);
     let mut hybrid = make::iso(&clean());
-    hybrid[1024..1026].copy_from_slice(b"H+");
+    hybrid[1024..1028].copy_from_slice(b"H+\0\x04");
     assert_eq!(Case::new("a.iso", &hybrid).run().root.verdict.code, Code::UnsupportedFileType);
 }
 

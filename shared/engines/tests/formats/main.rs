@@ -6,6 +6,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod corpus;
+mod discs;
+mod gaps;
 mod hidden;
 mod make;
 mod sound;
