@@ -56,13 +56,18 @@ impl Extractor for Rar {
             return Err(Stop::Closed(Code::EncryptedArchive, "to make a key of a password takes more time than is permitted".into()));
         }
         // The library takes bytes behind old archives for damaged blocks, so it is not shown any.
-        let (end, is_cut) = match layout::end(content) {
+        let found = layout::end(content);
+        let (mut end, mut is_cut) = match found {
             End::Marked(end) => (end, false),
             End::Unmarked(end) => (end, layout::is_5(content) || !rest::is_padding(content.get(end..).unwrap_or_default())),
             End::Cut => (content.len(), true),
             End::Locked => (content.len(), false),
         };
         let archive = open(content.get(..end).unwrap_or(content), passwords, sink)?;
+        if let End::Locked = found {
+            let marked = layout::locked_end(&archive).filter(|end| *end <= content.len());
+            (end, is_cut) = (marked.unwrap_or(content.len()), marked.is_none());
+        }
         let mut members: Vec<Member> = archive.members().map(|member| Member::new(&member)).collect();
         sink.announce(members.len() as u64)?;
         for member in &members {

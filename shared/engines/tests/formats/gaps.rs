@@ -60,12 +60,15 @@ fn what_no_part_of_a_cabinet_owns_is_looked_at() {
 
 #[test]
 fn what_is_behind_a_locked_rar_is_looked_at() {
-    let locked = make::rar(&clean(), rars::ArchiveVersion::Rar50, |builder| builder.password(Some(b"right".to_vec())).header_encryption(true));
-    let report = Case::new("a.rar", &locked).passwords(&["right"]).run();
-    assert_eq!(lines(&report), ["0 a.rar", "0 a.rar/text.txt"]);
-    for behind in [evil(), make::gzip(&eicar())] {
-        let report = Case::new("a.rar", &[&locked[..], &behind].concat()).passwords(&["right"]).run();
-        assert!(report.children.iter().any(|child| child.verdict.code == Code::Infected), "{:?} {:?}", report.root.verdict, lines(&report));
+    for version in [rars::ArchiveVersion::Rar50, rars::ArchiveVersion::Rar40] {
+        let locked = make::rar(&clean(), version, |builder| builder.password(Some(b"right".to_vec())).header_encryption(true));
+        let report = Case::new("a.rar", &locked).passwords(&["right"]).run();
+        assert_eq!(lines(&report), ["0 a.rar", "0 a.rar/text.txt"], "{version:?}");
+        for behind in [evil(), make::gzip(&eicar())] {
+            let report = Case::new("a.rar", &[&locked[..], &behind].concat()).passwords(&["right"]).run();
+            let shown = report.children.iter().any(|child| child.verdict.code == Code::Infected);
+            assert!(shown, "{version:?}: {:?} {:?}", report.root.verdict, lines(&report));
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where blocks lie in a RAR archive, read from the raw bytes (technotes of RAR 4 and of RAR 5.0).
 
+use rars::Archive;
+
 const RAR4: &[u8] = b"Rar!\x1a\x07\x00";
 const RAR5: &[u8] = b"Rar!\x1a\x07\x01\x00";
 /// Longest header that is believed (RAR 5 technote: 2 MiB).
@@ -42,7 +44,7 @@ pub(super) enum End {
     Unmarked(usize),
     /// Nowhere: the last block goes on behind the end of the content.
     Cut,
-    /// Unknown: the headers are encrypted.
+    /// Unknown before the headers are decrypted: [`locked_end`].
     Locked,
 }
 
@@ -62,6 +64,22 @@ pub(super) fn end(content: &[u8]) -> End {
         if block.kind == if is_5 { 5 } else { 0x7b } {
             return End::Marked(at);
         }
+    }
+}
+
+/// Where an archive with encrypted headers ends: behind its end block, in which each header follows what its key is made
+/// unlike others with (RAR 5: the vector of 16 bytes; RAR 3: a salt of 8), and is padded to 16 bytes.
+pub(super) fn locked_end(archive: &Archive) -> Option<usize> {
+    match archive {
+        Archive::Rar50Plus(archive) => archive.blocks.iter().find_map(|block| match block {
+            rars::rar50::Block::End(end) => Some(end.block.data_range.end),
+            _ => None,
+        }),
+        Archive::Rar15To40(archive) => archive.blocks.iter().find_map(|block| match block {
+            rars::rar15_40::Block::End(end) => end.offset.checked_add(8 + usize::from(end.head_size).next_multiple_of(16)),
+            _ => None,
+        }),
+        _ => None,
     }
 }
 
