@@ -36,6 +36,9 @@ impl Tree {
     }
 }
 
+/// Where a directory begins, in blocks, and its name.
+type Row<'c> = (usize, &'c [u8]);
+
 /// A path table (ECMA-119 §9.4): all directories once more.
 pub(super) struct PathTable {
     pub(super) range: Range<usize>,
@@ -43,8 +46,8 @@ pub(super) struct PathTable {
 }
 
 impl PathTable {
-    /// Where the directories begin, in blocks, with their names; and where the table ends. `None` if it is damaged.
-    pub(super) fn directories<'c>(&self, content: &'c [u8]) -> Option<(Vec<(usize, &'c [u8])>, usize)> {
+    /// All directories, and where the table ends. `None` if it is damaged.
+    pub(super) fn directories<'c>(&self, content: &'c [u8]) -> Option<(Vec<Row<'c>>, usize)> {
         let bytes = content.get(self.range.clone())?;
         let mut found = Vec::new();
         let mut at = 0;
