@@ -78,7 +78,10 @@ fn both_ends_of_a_link_to_a_moved_directory_are_read() {
 #[test]
 fn a_directory_is_read_with_the_blocks_of_every_tree() {
     // The same directory, first with blocks of 512 bytes: its records lead elsewhere than with blocks of 2048.
-    let mut content = image(&[make::record(b"D", 25, SECTOR, 2)], &contents());
+    let file = make::record(b"E.GZ;1", 31, lost().len(), 0);
+    let directory = [make::record(&[0], 25, SECTOR, 2), make::record(&[1], 20, SECTOR, 2), file].concat();
+    let sectors = [(25, directory), (30, b"not the beginning".to_vec()), (31, lost())];
+    let mut content = image(&[make::record(b"D", 25, SECTOR, 2)], &sectors);
     content.resize(110 * SECTOR, 0);
     let mut other = make::volume(2, 27 * 4, 110);
     other[128..132].copy_from_slice(&[0, 2, 2, 0]);

@@ -73,23 +73,6 @@ fn what_is_behind_a_locked_rar_is_looked_at() {
 }
 
 #[test]
-fn folders_of_a_cabinet_that_share_their_data_are_charged() {
-    // As many folders as fit, all with the data of the first; one file in each would be the same.
-    let plain = make::cab(&[("zeros", vec![0; 8 << 20])], cab::CompressionType::MsZip);
-    let (row, rest) = (plain[36..44].to_vec(), &plain[44..]);
-    let more = row.len() * 1_999;
-    let moved = |word: &[u8]| (u32::from_le_bytes(word.try_into().unwrap()) + more as u32).to_le_bytes();
-    let row = [&moved(&row[..4])[..], &row[4..]].concat();
-    let mut many = [&plain[..36], &row.repeat(2_000), rest].concat();
-    for at in [8, 16] {
-        let word = moved(&plain[at..at + 4]);
-        many[at..at + 4].copy_from_slice(&word);
-    }
-    many[26..28].copy_from_slice(&2_000_u16.to_le_bytes());
-    crate::tricks::ends("shared data", "a.cab", &many, Code::ExceededArchiveSize);
-}
-
-#[test]
 fn entries_that_break_at_their_last_byte_are_charged_in_the_end() {
     let content = vec![b'x'; 1 << 20];
     let names: Vec<String> = (0..20).map(|n| n.to_string()).collect();
