@@ -7,7 +7,7 @@ use portcullis_core::domain::event::ScanRequest;
 use portcullis_core::domain::id::DataId;
 use portcullis_core::domain::submission::ObjectRef;
 
-use crate::quarantine::held;
+use crate::quarantine::{held, infected};
 use crate::support::files::{eicar, unique, zip};
 use crate::target::{CLEAN_BUCKET, Target};
 
@@ -47,11 +47,14 @@ async fn versions(bucket: &str, key: &str) -> usize {
 }
 
 /// Delivers the request of a scan once more, as SQS may.
-async fn again(object: &ObjectRef) {
+async fn deliver(id: DataId, object: &ObjectRef) {
     let target = Target::get();
-    let id = id_of(object);
     let body = serde_json::to_string(&ScanRequest { scan_request: id, object: object.clone() }).unwrap();
     target.queue(&target.scan_queue).send(body).await.unwrap();
+}
+
+async fn again(object: &ObjectRef) {
+    deliver(id_of(object), object).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
 }
 
@@ -109,4 +112,31 @@ async fn what_is_clean_is_promoted_with_its_tags_and_then_removed() {
     again(&bad).await;
     assert!(exists(&bad).await);
     assert_eq!(versions(CLEAN_BUCKET, &format!("landed/{}", bad.key)).await, 0);
+}
+
+/// An entry alone is not a copy: who trusted it could remove the last one.
+#[tokio::test]
+async fn what_is_listed_but_lost_is_held_again() {
+    let (client, target) = (Target::client(), Target::get());
+    let (content, id) = infected(&client, "lost.zip").await;
+    let origin = held(&client, &id).await["origin"].as_str().unwrap().to_owned();
+    let (bucket, key) = origin.split_once('/').unwrap();
+    let clients = target.clients();
+    let newest = async |bucket: &str, key: &str| clients.s3().head_object().bucket(bucket).key(key).send().await;
+    let copy = newest(&target.quarantine, &id).await.unwrap().version_id.unwrap();
+    let removal = clients.s3().delete_object().bucket(&target.quarantine).key(&id).version_id(copy);
+    removal.bypass_governance_retention(true).send().await.unwrap();
+    assert_eq!(versions(&target.quarantine, &id).await, 0);
+
+    let original = newest(bucket, key).await.unwrap();
+    let etag = original.e_tag.unwrap().trim_matches('"').to_owned();
+    let object = ObjectRef { bucket: bucket.to_owned(), key: key.to_owned(), version: original.version_id, etag, size: content.len() as u64 };
+    deliver(DataId::parse(&id).unwrap(), &object).await;
+    let end = Instant::now() + PATIENCE;
+    while versions(&target.quarantine, &id).await == 0 {
+        assert!(Instant::now() < end, "not held again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let body = clients.s3().get_object().bucket(&target.quarantine).key(&id).send().await.unwrap().body;
+    assert_eq!(body.collect().await.unwrap().to_vec(), content);
 }

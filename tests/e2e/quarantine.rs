@@ -29,7 +29,7 @@ pub async fn held(client: &Client, id: &str) -> Value {
 }
 
 /// An infected archive that no other test sends, and its id after the verdict.
-async fn infected(client: &Client, name: &str) -> (Vec<u8>, String) {
+pub async fn infected(client: &Client, name: &str) -> (Vec<u8>, String) {
     let content = zip(&[("eicar.com", &eicar()), ("note.txt", &unique("quarantine"))]);
     let id = client.submit(content.clone(), &[("filename", name)]).await;
     assert_eq!(verdict(&client.result(&id).await).1, "Blocked");
