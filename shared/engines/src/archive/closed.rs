@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 
+use super::streams::is_legacy_lz4;
 use super::volumes;
 
 /// Where the marks of installers are looked for behind a program.
@@ -21,6 +22,31 @@ pub(super) fn find(content: &[u8]) -> Option<&'static str> {
     // The payload of packages with files over 4 GiB: sizes and names stand in the package's own header.
     if has(0, b"07070X") {
         return Some("RPM payload without names");
+    }
+    // gzip unpacks them too: its own magic of before 1993, pack (a length, then at most 25 levels), and LZH.
+    let byte = |at: usize| content.get(at).copied().unwrap_or_default();
+    if (has(0, b"\x1f\x9e\x08") && byte(3) < 0x20) || (has(0, b"\x1f\x1e") && (1..=25).contains(&byte(6))) || has(0, b"\x1f\xa0") {
+        return Some("old gzip, pack or LZH");
+    }
+    // Zstandard before its format was fixed (0.1 to 0.7).
+    if has(1, b"\xb5\x2f\xfd") && matches!(byte(0), 0x1e | 0x22..=0x27) {
+        return Some("Zstandard of before 0.8");
+    }
+    if is_legacy_lz4(content) {
+        return Some("LZ4 legacy frames");
+    }
+    // deb-old(5): the version's digits, then the length of the first part.
+    if has(0, b"0.93") && byte(8) == b'\n' {
+        return Some("Debian package of before 1995");
+    }
+    if has(0, b"\x45\x3d\xcd\x28") || has(0, b"\x28\xcd\x3d\x45") {
+        return Some("cramfs");
+    }
+    if has(0, b"\x8f\xaf\xac\x84") {
+        return Some("PPMd");
+    }
+    if has(64, b"\x7f\x10\xda\xbe") {
+        return Some("VirtualBox disk image");
     }
     if has(0, b"KWAJ\x88\xf0\x27\xd1") {
         return Some("MS-DOS compress (KWAJ)");

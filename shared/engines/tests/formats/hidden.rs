@@ -312,5 +312,91 @@ fn sparse_files_are_put_together() {
     header.set_cksum();
     builder.append(&header, body.as_slice()).unwrap();
     let report = Case::new("a.tar", &builder.into_inner().unwrap()).run();
-    assert_eq!(lines(&report), ["1 a.tar", "1 a.tar/eicar.com"], "{:?}", report.root.verdict);
+    let expected = ["1 a.tar", "1 a.tar/eicar.com", "1 a.tar/[stored data of a sparse file]"];
+    assert_eq!(lines(&report), expected, "{:?}", report.root.verdict);
+}
+
+/// A tar of one entry with a changed header, whose checksum is right again.
+fn changed(tar: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut tar = tar.to_vec();
+    change(&mut tar[..512]);
+    tar[148..156].fill(b' ');
+    let sum: u32 = tar[..512].iter().map(|byte| u32::from(*byte)).sum();
+    tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar
+}
+
+/// GNU tar passes over one NUL in front of the digits of a number; other programs read nothing, or no header.
+#[test]
+fn numbers_of_tar_with_a_nul_in_front_hide_nothing() {
+    let tar = make::tar(&[("e.gz", make::gzip(&eicar()))]);
+    let size = changed(&tar, |header| header[124..136].rotate_right(1));
+    assert_eq!(Case::new("a.tar", &size).run().root.verdict.code, Code::Failed);
+    let mut sum = changed(&tar, |header| header[257..265].fill(0));
+    sum[148..156].rotate_right(1);
+    assert_eq!(sum[148], b' ');
+    sum[148] = 0;
+    assert_eq!(sum[155], 0);
+    found("a checksum behind a NUL", "a.tar", &sum);
+}
+
+#[test]
+fn sparse_files_that_programs_read_differently_are_refused() {
+    let tar = make::tar(&[("e.gz", make::gzip(&eicar()))]);
+    let unsigned = changed(&tar, |header| {
+        header[156] = b'S';
+        header[257..265].copy_from_slice(b"ustar\x0000");
+    });
+    assert_eq!(Case::new("a.tar", &unsigned).run().root.verdict.code, Code::Failed);
+    let mut extended = tar::Builder::new(Vec::new());
+    extended.append_pax_extensions([("path", &b"a"[..])]).unwrap();
+    let one = extended.into_inner().unwrap();
+    let header = one[..1024].to_vec();
+    let twice = [&header[..], &header, &tar].concat();
+    assert_eq!(Case::new("a.tar", &[&header[..], &tar].concat()).run().root.verdict.code, Code::Infected);
+    assert_eq!(Case::new("a.tar", &twice).run().root.verdict.code, Code::Failed);
+}
+
+/// What is stored of a sparse file is what programs without sparse files give out.
+#[test]
+fn the_stored_data_of_a_sparse_file_is_looked_at() {
+    let content = make::gzip(&eicar());
+    let tar = make::tar(&[("e.gz", content.clone())]);
+    let sparse = changed(&tar, |header| {
+        header[156] = b'S';
+        // One byte, a hole, the rest.
+        let numbers = [0, 1, 513, content.len() - 1];
+        for (n, number) in numbers.iter().enumerate() {
+            header[386 + n * 12..398 + n * 12].copy_from_slice(format!("{number:011o}\0").as_bytes());
+        }
+        header[483..495].copy_from_slice(format!("{:011o}\0", 513 + content.len() - 1).as_bytes());
+    });
+    found("a gzip in pieces", "a.tar", &sparse);
+}
+
+/// `gzip` and `zstd` decode more than the formats of today, and one format behind the other.
+#[test]
+fn streams_that_some_programs_decode_on_are_refused() {
+    let (front, behind) = (make::gzip(TEXT), make::zstd(TEXT));
+    for (what, content, code) in [
+        ("a frame behind a member", [&front[..], &behind].concat(), Code::Failed),
+        ("members with zeros between", [&front[..], &[0; 512], &front].concat(), Code::Failed),
+        ("members alone", [&front[..], &front].concat(), Code::NoThreatDetected),
+    ] {
+        assert_eq!(Case::new("a.gz", &content).run().root.verdict.code, code, "{what}");
+    }
+    for mark in [
+        &b"\x1f\x9e\x08\0"[..],
+        b"\x1f\x1e\0\0\0\x44\x05",
+        b"\x1f\xa0",
+        b"\x25\xb5\x2f\xfd",
+        b"\x02\x21\x4c\x18",
+        b"\x50\x2a\x4d\x18\0\0\0\0\x02\x21\x4c\x18",
+        b"0.939000\n42\n",
+        b"\x28\xcd\x3d\x45",
+        b"\x8f\xaf\xac\x84",
+    ] {
+        let content = [mark, &[b'x'; 4_096]].concat();
+        assert_eq!(Case::new("a.bin", &content).run().root.verdict.code, Code::UnsupportedFileType, "{mark:?}");
+    }
 }

@@ -7,8 +7,13 @@ use bzip2::bufread::BzDecoder;
 use super::{Member, Stream};
 use crate::archive::sink::pump;
 
-pub(super) const BZIP2: Stream =
-    Stream { mime: "application/x-bzip2", suffixes: &[(".tar.bz2", ".tar"), (".tbz2", ".tar"), (".tbz", ".tar"), (".bz2", "")], begins, member };
+pub(super) const BZIP2: Stream = Stream {
+    mime: "application/x-bzip2",
+    padding: None,
+    suffixes: &[(".tar.bz2", ".tar"), (".tbz2", ".tar"), (".tbz", ".tar"), (".bz2", "")],
+    begins,
+    member,
+};
 
 /// Signature, block size, and the first block's (or the end's) own signature.
 fn begins(content: &[u8]) -> bool {

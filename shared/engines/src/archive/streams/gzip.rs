@@ -9,6 +9,7 @@ use crate::archive::sink::pump;
 
 pub(super) const GZIP: Stream = Stream {
     mime: "application/gzip",
+    padding: None,
     suffixes: &[(".tar.gz", ".tar"), (".tgz", ".tar"), (".svgz", ".svg"), (".gz", "")],
     begins: |content| content.starts_with(b"\x1f\x8b\x08"),
     member,

@@ -9,8 +9,14 @@ use crate::archive::sink::pump;
 
 const MAGIC: &[u8] = b"\x04\x22\x4d\x18";
 
+/// Frames of the format before the frame format, without checksums or an end.
+pub(in crate::archive) fn is_legacy(content: &[u8]) -> bool {
+    zstd::frames_begin(content, b"\x02\x21\x4c\x18")
+}
+
 pub(super) const LZ4: Stream = Stream {
     mime: "application/x-lz4",
+    padding: None,
     suffixes: &[(".tar.lz4", ".tar"), (".lz4", "")],
     begins: |content| zstd::frames_begin(content, MAGIC),
     member,

@@ -12,6 +12,8 @@ mod szdd;
 mod xz;
 mod zstd;
 
+pub(super) use lz4::is_legacy as is_legacy_lz4;
+
 use std::io::{self, Write};
 use std::ops::Range;
 
@@ -28,11 +30,14 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "gzip", reads: "all members", extractor: &gzip::GZIP },
     Format { name: "bzip2", reads: "all members", extractor: &bzip2::BZIP2 },
     Format { name: "xz", reads: "all streams; dictionaries up to 128 MiB", extractor: &xz::XZ },
-    Format { name: "LZMA (`.lzma`)", reads: "with the usual properties; dictionaries up to 128 MiB", extractor: &lzma::LZMA },
+    Format { name: "LZMA (`.lzma`)", reads: "all properties; dictionaries up to 128 MiB", extractor: &lzma::LZMA },
     Format { name: "Zstandard", reads: "all frames; windows up to 128 MiB; no dictionaries", extractor: &zstd::ZSTD },
     Format { name: "LZ4", reads: "all frames but legacy ones; no dictionaries", extractor: &lz4::LZ4 },
     Format { name: "MS-DOS compress (SZDD)", reads: "all", extractor: &szdd::SZDD },
 ];
+
+/// Formats that some program decodes one behind the other.
+const MIXED: [&Stream; 4] = [&gzip::GZIP, &xz::XZ, &zstd::ZSTD, &lz4::LZ4];
 
 /// A member that was decoded.
 struct Member {
@@ -53,6 +58,8 @@ struct Stream {
     mime: &'static str,
     /// Extensions, and what remains when a name loses them.
     suffixes: &'static [(&'static str, &'static str)],
+    /// Bytes that members may be padded to with zeros; without, some programs end there and others read on.
+    padding: Option<usize>,
     /// Whether a member begins here.
     begins: fn(&[u8]) -> bool,
     /// Decodes the member that begins here.
@@ -73,6 +80,7 @@ impl Extractor for Stream {
         let entry = Entry::new(self.name_inside(&sink.name()), 0);
         let mut at = 0;
         let mut skipped: Vec<Range<usize>> = Vec::new();
+        let mut is_doubtful = false;
         let whole = sink.take(entry, &mut |to| {
             loop {
                 let member = (self.member)(content.get(at..).unwrap_or_default(), to)?;
@@ -85,19 +93,28 @@ impl Extractor for Stream {
                     skipped.push(at..at + member.used);
                 }
                 at += member.used;
-                // Members may be padded with zeros, to blocks of a tape or to words.
                 let behind = content.get(at..).unwrap_or_default();
                 let padding = behind.iter().take_while(|byte| **byte == 0).count();
                 if !(self.begins)(behind.get(padding..).unwrap_or_default()) {
                     return Ok(());
                 }
+                is_doubtful |= padding > 0 && self.padding.is_none_or(|unit| padding % unit != 0);
                 at += padding;
             }
         })?;
         for range in skipped {
             rest::take(content, range, "[skipped frame]", sink)?;
         }
-        if whole { rest::behind(content, at, sink) } else { Ok(()) }
+        if !whole {
+            return Ok(());
+        }
+        rest::behind(content, at, sink)?;
+        // `zstd` decodes all of these one behind the other, into one content.
+        let behind = content.get(at..).unwrap_or_default();
+        if is_doubtful || (at > 0 && MIXED.iter().any(|stream| (stream.begins)(behind))) {
+            return Err(Stop::corrupt("programs differ about where the stream ends"));
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ const WINDOW: usize = 4096;
 
 /// The last character of the extension is `_`; the header has the one it replaced, which is not told here.
 pub(super) const SZDD: Stream =
-    Stream { mime: "application/x-ms-compress-szdd", suffixes: &[], begins: |content| content.starts_with(MAGIC), member };
+    Stream { mime: "application/x-ms-compress-szdd", padding: None, suffixes: &[], begins: |content| content.starts_with(MAGIC), member };
 
 fn member(content: &[u8], to: &mut dyn Write) -> io::Result<Member> {
     let size = content.get(10..).and_then(|rest| rest.first_chunk::<4>()).ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -9,6 +9,7 @@ use crate::archive::sink::CHUNK;
 
 pub(super) const XZ: Stream = Stream {
     mime: "application/x-xz",
+    padding: Some(4),
     suffixes: &[(".tar.xz", ".tar"), (".txz", ".tar"), (".xz", "")],
     begins: |content| content.starts_with(b"\xfd7zXZ\0"),
     member,

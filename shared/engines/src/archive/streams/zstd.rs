@@ -12,6 +12,7 @@ const WINDOW_LOG: u32 = 27;
 
 pub(super) const ZSTD: Stream = Stream {
     mime: "application/zstd",
+    padding: None,
     suffixes: &[(".tar.zst", ".tar"), (".tzst", ".tar"), (".zst", "")],
     begins: |content| frames_begin(content, b"\x28\xb5\x2f\xfd"),
     member,

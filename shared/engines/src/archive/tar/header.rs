@@ -14,7 +14,10 @@ impl<'a> Header<'a> {
     /// The header at this offset, if there is one.
     pub(super) fn at(content: &'a [u8], at: usize) -> Option<Self> {
         let block = content.get(at..at.checked_add(BLOCK)?)?;
-        let stated = octal(block.get(148..156)?)?;
+        // Programs pass over a NUL in front of the digits, and some take binary numbers here too.
+        let field = block.get(148..156)?;
+        let digits = field.iter().position(|byte| *byte != 0)?;
+        let stated = number(field.get(digits..)?)?;
         // Old programs summed signed bytes.
         let (mut unsigned, mut signed) = (0_u64, 0_i64);
         for (n, byte) in block.iter().enumerate() {
@@ -43,17 +46,28 @@ impl<'a> Header<'a> {
         self.block.get(257..262) == Some(b"ustar")
     }
 
+    /// Whether the header has the signature of POSIX, which GNU tar's own headers have not.
+    pub(super) fn is_posix(&self) -> bool {
+        self.block.get(257..263) == Some(b"ustar\0")
+    }
+
+    /// Whether the header has the signature of GNU tar's own headers.
+    pub(super) fn is_gnu(&self) -> bool {
+        self.block.get(257..263) == Some(b"ustar ")
+    }
+
     /// Size of the data: octal, or binary where the first bit is set (GNU, star). `None` if it is none, or negative.
     pub(super) fn size(&self) -> Option<u64> {
         number(self.block.get(124..136)?)
     }
 }
 
-/// A number field.
+/// A number field. One with a NUL in front of its digits is none: some programs read them, others read 0.
 pub(super) fn number(field: &[u8]) -> Option<u64> {
     match field.first()? {
         0x80 => field.get(1..)?.iter().try_fold(0_u64, |sum, byte| Some(sum.checked_mul(256)? + u64::from(*byte))),
         0x81..=0xff => None,
+        0 if field.iter().any(|byte| !matches!(byte, 0 | b' ')) => None,
         _ => octal(field),
     }
 }

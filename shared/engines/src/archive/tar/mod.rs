@@ -27,7 +27,7 @@ struct Tar;
 impl Extractor for Tar {
     fn recognises(&self, content: &[u8], file_type: &FileType) -> bool {
         // One with a damaged first header is still read by programs that skip to the next.
-        let later = || (1..8).any(|block| Header::at(content, block * BLOCK).is_some_and(|header| header.is_ustar()));
+        let later = || (1..8).any(|block| Header::at(content, block * BLOCK).is_some());
         Header::at(content, 0).is_some() || file_type.mime == "application/x-tar" || later()
     }
 
@@ -91,6 +91,10 @@ fn entry(content: &[u8], at: usize, header: &Header<'_>, next: &mut Next, sink: 
     let data = content.get(start.min(end)..end).unwrap_or_default();
     let cut = whole.is_none().then(|| "the entry is cut off".to_string());
 
+    let is_doubtful = (header.kind == b'S' && !header.is_gnu()) || (!is_meta && next.pax.is_sparse() && !header.is_posix());
+    if is_doubtful {
+        return Err(Stop::corrupt("programs differ about whether an entry is a sparse file"));
+    }
     if is_meta {
         if cut.is_some() || data.len() > MAX_META {
             return Err(Stop::corrupt("an extended header is cut off or too long"));
@@ -99,7 +103,9 @@ fn entry(content: &[u8], at: usize, header: &Header<'_>, next: &mut Next, sink: 
             b'L' => next.name = Some(data.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()),
             b'K' => next.has_link = true,
             b'g' => Pax::parse(data)?.check_global()?,
-            _ => next.pax.merge(Pax::parse(data)?),
+            // GNU tar takes the last, others add them up; nobody writes two.
+            _ if !next.pax.is_empty() => return Err(Stop::corrupt("an entry has two extended headers")),
+            _ => next.pax = Pax::parse(data)?,
         }
         return Ok(padded(content, end));
     }
@@ -120,9 +126,15 @@ fn entry(content: &[u8], at: usize, header: &Header<'_>, next: &mut Next, sink: 
         let is_short = end.next_multiple_of(BLOCK) > content.len();
         entry.fault = cut.or_else(|| is_short.then(|| "the archive is cut off".to_string()));
         match &map {
-            Some((map, data)) => sink.take(entry, &mut |to| map.write(data, to))?,
-            None => sink.take_bytes(entry, data)?,
-        };
+            Some((map, data)) => {
+                sink.take(entry, &mut |to| map.write(data, to))?;
+                // Programs that know no sparse files give out what is stored.
+                rest::take(content, at + BLOCK..end, "[stored data of a sparse file]", sink)?;
+            }
+            None => {
+                sink.take_bytes(entry, data)?;
+            }
+        }
     }
     let aligned = padded(content, end);
     rest::take(content, end..aligned, "[data between the entries]", sink)?;

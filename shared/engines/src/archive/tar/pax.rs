@@ -24,9 +24,9 @@ impl Pax {
         self.records.is_empty()
     }
 
-    /// Adds later records, which win.
-    pub(super) fn merge(&mut self, later: Self) {
-        self.records.extend(later.records);
+    /// Whether a map of a sparse file is among them.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.records.iter().any(|(key, _)| key.starts_with(b"GNU.sparse"))
     }
 
     /// Value of a keyword; the last one counts.

@@ -21,6 +21,9 @@ pub(super) fn judge(content: &[u8]) -> Option<String> {
     let text: Cow<'_, [u8]> = match content {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes).into(),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes).into(),
+        // Without a mark (XML 1.0, appendix F).
+        [b'<', 0, ..] => utf16(content, u16::from_le_bytes).into(),
+        [0, b'<', ..] => utf16(content, u16::from_be_bytes).into(),
         _ => content.into(),
     };
     let body = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text).trim_ascii_start();
